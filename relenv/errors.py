@@ -1,0 +1,84 @@
+"""Every way in which relenv refuses, as one sentence and one hint; the class carries the exit code.
+
+Only `relenv.cli.main` prints these and exits. README.md lists the codes.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RelenvError(Exception):
+    """Something a user can understand and act on.
+
+    Args:
+        message: one sentence: what is wrong, where, which key or file.
+        hint: what to do about it; empty when the message says so already.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(RelenvError):
+    """The command line asks for something that does not exist or does not fit together."""
+
+    exit_code = 2
+
+
+class ConfigError(RelenvError):
+    """pyproject.toml, [tool.relenv] or the project itself is not in order."""
+
+    exit_code = 3
+
+
+class SourceError(RelenvError):
+    """A source tarball, the toolchain or a Python version cannot be obtained here."""
+
+    exit_code = 4
+
+
+class ChecksumError(SourceError):
+    """What was obtained is not what was pinned."""
+
+    exit_code = 5
+
+
+class HostError(RelenvError):
+    """The machine lacks a program, or is of a kind relenv cannot build on."""
+
+    exit_code = 6
+
+
+class BuildError(RelenvError):
+    """A build step failed: a library, the interpreter or the project's own wheel."""
+
+    exit_code = 7
+
+
+class InstallError(RelenvError):
+    """A dependency cannot be resolved, fetched or built."""
+
+    exit_code = 8
+
+
+class CheckError(RelenvError):
+    """What was made does not pass its own verification."""
+
+    exit_code = 9
+
+
+class OutputError(RelenvError):
+    """The result cannot be written: no permission, disk full, something in the way."""
+
+    exit_code = 10
+
+
+class CacheError(RelenvError):
+    """The cache directory is unreadable, damaged, or belongs to someone else."""
+
+    exit_code = 11

@@ -1,0 +1,164 @@
+"""The one runner: a list of arguments, no shell, output into a log, the whole process group ended on ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from relenv.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+TAIL_LINES = 25
+GRACE = 3.0
+"""Seconds between asking a process group to end and ending it."""
+
+
+class CommandError(Exception):
+    """A command exited with something else than 0. Callers turn it into a RelenvError of their own.
+
+    Args:
+        argv: what was run.
+        status: its exit status; negative for a signal.
+        tail: the last lines of what it printed.
+    """
+
+    def __init__(self, argv: Sequence[str], status: int, tail: str) -> None:
+        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit {status}"
+        super().__init__(f"{argv[0]} failed ({how})")
+        self.argv, self.status, self.tail, self.how = list(argv), status, tail, how
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """What a command that exited with 0 printed (stdout and stderr together unless split)."""
+
+    output: str
+
+
+_running: set[subprocess.Popen[bytes]] = set()
+_guard = threading.Lock()
+_stopping = threading.Event()
+
+
+def run(  # noqa: D417 - cwd is what it always is
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    pass_fds: Sequence[int] = (),
+    merge: bool = True,
+) -> Completed:
+    """Run a command to its end.
+
+    Args:
+        argv: program and arguments.
+        env: the whole environment; None hands on our own.
+        log: a file that gets the output appended; without it the output is returned.
+        pass_fds: file descriptors the command inherits.
+        merge: whether stderr is taken together with stdout; else it is dropped from what is returned.
+
+    Raises:
+        CommandError: it failed; carries the tail of its output.
+        HostError: there is no such program.
+        KeyboardInterrupt: `stop` was called meanwhile.
+    """
+    words = [os.fspath(word) for word in argv]
+    if _stopping.is_set():
+        raise KeyboardInterrupt
+    errors = subprocess.STDOUT if merge else subprocess.PIPE
+    sink = log.open("ab") if log else None
+    try:
+        process = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=sink or subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+            pass_fds=tuple(pass_fds),
+        )
+    except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise
+        raise HostError(f"cannot run {words[0]}: no such program") from error
+    finally:
+        if sink:
+            sink.close()
+    output, errput = _wait(process)
+    if _stopping.is_set():
+        raise KeyboardInterrupt
+    if process.returncode != 0:
+        text = tail(log) if log else _last_lines((output or b"") + (errput or b""))
+        raise CommandError(words, process.returncode, text)
+    return Completed(output=(output or b"").decode(errors="replace"))
+
+
+def _wait(process: subprocess.Popen[bytes]) -> tuple[bytes | None, bytes | None]:
+    with _guard:
+        _running.add(process)
+    try:
+        return process.communicate()
+    except BaseException:  # above all KeyboardInterrupt: children sit in sessions of their own
+        _end(process)
+        raise
+    finally:
+        with _guard:
+            _running.discard(process)
+
+
+def stop() -> None:
+    """End every running command and refuse new ones: the user wants out."""
+    _stopping.set()
+    with _guard:
+        alive = list(_running)
+    for process in alive:
+        _signal(process, signal.SIGTERM)
+    for process in alive:
+        _end(process)
+
+
+def resume() -> None:
+    """Allow commands again after `stop`; for callers that outlive an interrupt, as tests do."""
+    _stopping.clear()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    _signal(process, signal.SIGTERM)
+    try:
+        process.wait(timeout=GRACE)
+    except subprocess.TimeoutExpired:
+        _signal(process, signal.SIGKILL)
+        process.wait()
+    # whoever ignored SIGTERM while its leader obeyed
+    _signal(process, signal.SIGKILL)
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def tail(log: Path, lines: int = TAIL_LINES) -> str:
+    """Return the last lines of a log file, empty when there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 32768))
+            return _last_lines(file.read(), lines)
+    except OSError:
+        return ""
+
+
+def _last_lines(data: bytes, lines: int = TAIL_LINES) -> str:
+    return "\n".join(data.decode(errors="replace").rstrip().splitlines()[-lines:])

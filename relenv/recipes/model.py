@@ -1,0 +1,110 @@
+"""The vocabulary of recipes. Everything here is frozen data; `relenv.build` alone acts on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PREFIX = "/relenv"
+"""The prefix everything is configured with. It exists nowhere; relocation makes each mention of it relative."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AptPackage:
+    """A source package of a Debian-like archive whose .orig tarball is the file wanted.
+
+    Which version of the package carries it is found out by the tarball's checksum.
+    """
+
+    name: str
+    suites: tuple[str, ...]
+    """Suites to look in besides those the machine is configured for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One tarball, by content."""
+
+    version: str
+    filename: str
+    """What it is called in the cache and in a --source-dir."""
+    sha256: str
+    urls: tuple[str, ...] = ()
+    apt: AptPackage | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Run a program in `cwd`, with `env` on top of the build environment."""
+
+    argv: tuple[str, ...]
+    cwd: str = "{src}"
+    env: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replace:
+    """Replace a text in a file; it is an error if the file does not have it."""
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Write:
+    """Write a file."""
+
+    path: str
+    text: str
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """Copy what a glob matches into a directory, symlinks as such; it is an error if it matches nothing."""
+
+    pattern: str
+    into: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remove:
+    """Remove what a glob matches, if anything."""
+
+    pattern: str
+
+
+Step = Run | Replace | Write | Copy | Remove
+"""The closed union of what a build can do. Texts may hold the symbols of `SYMBOLS`."""
+
+SYMBOLS = frozenset({"src", "work", "out", "deps", "jobs", "prefix", "triplet", "openssl_target"})
+"""`{src}` the unpacked source, `{work}` the private work directory around it, `{out}` where the artifact is
+installed (DESTDIR-like, without the prefix), `{deps}` the artifacts of `needs` merged, `{jobs}` how many jobs
+make may run, `{prefix}` PREFIX, and the platform's names. They are filled in by the executor, so that a key
+does not depend on the machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one release of one component is built."""
+
+    name: str
+    source: Source
+    steps: tuple[Step, ...]
+    needs: tuple[str, ...] = ()
+    """Names of recipes whose artifacts are in `{deps}`."""
+    feeds: tuple[str, ...] = ()
+    """Extension modules of CPython that this library makes possible."""
+    licence: str
+    """SPDX expression."""
+    licence_files: tuple[str, ...]
+    """Globs, relative to the source, of the licence texts."""
+    cost: float
+    """CPU seconds it took where it was measured: weighs the progress, and orders what may start."""
+    on: tuple[str, ...] = ("x86_64-linux-gnu",)
+    """Triplets it is for."""
+
+    @property
+    def version(self) -> str:
+        """The release's version."""
+        return self.source.version

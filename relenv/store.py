@@ -1,0 +1,176 @@
+"""The cache directory and the content-addressed store in it: what has a name there is whole.
+
+<data>/relenv-cache.json      marks the directory as ours
+<data>/downloads/             tarballs, by checksum and name
+<data>/toolchains/            compilers
+<data>/store/<name>-<version>-<key>/
+<data>/logs/<name>-<version>-<key>/
+<data>/work/                  builds under way
+<data>/locks/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from relenv.errors import CacheError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from relenv.ui import Ui
+
+FORMAT = 1
+MARKER = "relenv-cache.json"
+TAG = "CACHEDIR.TAG"
+TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# https://bford.info/cachedir/\n"
+HINT = "set RELENV_DATA to a directory of your own"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """A cache directory that was opened and found in order."""
+
+    root: Path
+
+    @property
+    def downloads(self) -> Path:
+        """Tarballs."""
+        return self.root / "downloads"
+
+    @property
+    def toolchains(self) -> Path:
+        """Compilers."""
+        return self.root / "toolchains"
+
+    @property
+    def store(self) -> Path:
+        """Finished artifacts."""
+        return self.root / "store"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of builds, one directory a node."""
+        return self.root / "logs"
+
+    @property
+    def work(self) -> Path:
+        """Builds under way, one directory a node."""
+        return self.root / "work"
+
+    @contextmanager
+    def lock(self, name: str, ui: Ui) -> Iterator[None]:
+        """Hold the lock `name`; say so when another process has it, and wait.
+
+        The lock goes with its process, however that ends (flock(2)).
+        """
+        path = self.root / "locks" / f"{name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            work = ui.work(f"Waiting for another relenv that is making {name}")
+            try:
+                while not lock.is_locked:
+                    try:
+                        lock.acquire(timeout=1)
+                    except Timeout:
+                        work.reach(0)
+            finally:
+                work.drop()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def beside(self, final: Path) -> Iterator[Path]:
+        """Give an empty directory on the same file system, which becomes `final` if the body ends well.
+
+        To be used under a lock for `final`. Whatever an earlier, killed run left there is removed first.
+        """
+        partial = self.work / f"{final.name}.partial"
+        remove_tree(partial)
+        partial.mkdir(parents=True)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            remove_tree(final)
+            partial.rename(final)
+        finally:
+            remove_tree(partial)
+
+
+def open_cache(root: Path) -> Cache:
+    """Open the cache directory, making it when it is missing or empty.
+
+    Raises:
+        CacheError: it cannot be read or written, is no cache of relenv's, or belongs to another user.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        names = set(os.listdir(root))
+        # another relenv may be opening the same empty directory at this moment: its first files are no strangers
+        strangers = {name for name in names if name not in (TAG, "locks") and MARKER not in name}
+        if strangers and MARKER not in names:
+            raise CacheError(f"{root} is not empty and no cache of relenv's", hint=HINT)
+        owner = root.stat().st_uid
+        if owner != os.geteuid():
+            raise CacheError(f"the cache {root} belongs to another user (uid {owner})", hint=HINT)
+        if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+            raise CacheError(f"the cache {root} is not writable", hint=HINT)
+        if MARKER not in names:
+            (root / TAG).write_text(TAG_TEXT)
+            # Last, and by rename: two that open an empty cache at once write the same.
+            write_text(root / MARKER, json.dumps({"format": FORMAT}) + "\n")
+        _check_format(root)
+    except OSError as error:
+        if isinstance(error, (NotADirectoryError, FileExistsError, PermissionError)):
+            raise CacheError(f"the cache {root} cannot be used: {error.strerror}", hint=HINT) from error
+        raise
+    return Cache(root=root.resolve())
+
+
+def _check_format(root: Path) -> None:
+    try:
+        found = json.loads((root / MARKER).read_text())["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CacheError(f"{root / MARKER} is damaged", hint="remove the directory, or " + HINT) from error
+    if found != FORMAT:
+        raise CacheError(
+            f"the cache {root} was made by another version of relenv (format {found})", hint=HINT
+        )
+
+
+def write_text(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a file beside its place and rename it there: it appears whole or not at all."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.chmod(mode)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file or directory and all below it, read-only directories too; fine when there is none."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+        return
+    if not path.exists():
+        return
+    for folder, _, _ in os.walk(path):
+        mode = os.stat(folder).st_mode
+        if mode & 0o700 != 0o700:  # noqa: PLR2004 - what an owner needs to delete in it
+            os.chmod(folder, mode | 0o700)
+    shutil.rmtree(path)
