@@ -1,2 +1,137 @@
-def main() -> int:
-    return 0
+"""The command line: parse, dispatch, and THE error boundary. Nothing else in relenv prints errors or exits."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import sys
+import traceback
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from relenv import __version__
+from relenv.commands import COMMANDS
+from relenv.context import Context
+from relenv.errors import OutputError, RelenvError, UsageError
+from relenv.ui import open_ui
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from types import FrameType
+
+INTERRUPTED = 130
+"""Exit code after ctrl-C, as shells have it: 128 + SIGINT."""
+
+EPILOG = """\
+environment:
+  RELENV_DATA   the cache directory (default: relenv in the user's cache directory)
+
+The exit codes are listed in README.md.
+"""
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+    """Run a command line.
+
+    Args:
+        argv: the arguments, in place of sys.argv.
+        environ: in place of os.environ.
+
+    Returns:
+        The exit code.
+    """
+    args = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    try:
+        code: int = args.run(args, _context(args, os.environ if environ is None else environ))
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
+    except RelenvError as error:
+        return _report(error, debug=args.debug)
+    except BrokenPipeError:
+        # whoever read our output has gone: nothing to say, and nobody to say it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _report(_from_os(error), debug=args.debug)
+    except Exception as error:  # noqa: BLE001 - the boundary
+        _say(f"internal error: {type(error).__name__}: {error}")
+        _say("this is a bug in relenv; run again with --debug, and report what it shows", kind="hint")
+        if args.debug:
+            traceback.print_exc()
+        return 70
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="relenv",
+        description="Ship Python applications with their own relocatable Python, compiled from source.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"relenv {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    looks = common.add_argument_group("how it speaks")
+    looks.add_argument("-q", "--quiet", action="store_true", help="only warnings and errors")
+    looks.add_argument("-v", "--verbose", action="store_true", help="plain lines instead of a live display")
+    looks.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
+    for name in COMMANDS:
+        module = import_module(f"relenv.commands.{name}")
+        sub = commands.add_parser(name, parents=[common], help=module.SUMMARY, description=module.DESCRIPTION)
+        module.configure(sub)
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+def _context(args: argparse.Namespace, environ: Mapping[str, str]) -> Context:
+    jobs = getattr(args, "jobs", None)
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"--jobs must be 1 or more, not {jobs}")
+    source_dirs: list[Path] = getattr(args, "source_dirs", [])
+    for folder in source_dirs:
+        if not folder.is_dir():
+            raise UsageError(f"--source-dir {folder} is not a directory")
+    return Context(
+        environ=environ,
+        ui=open_ui(quiet=args.quiet, verbose=args.verbose),
+        jobs=jobs or len(os.sched_getaffinity(0)),
+        source_dirs=tuple(source_dirs),
+        keep_build=getattr(args, "keep_build", False),
+    )
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
+    raise KeyboardInterrupt
+
+
+def _from_os(error: OSError) -> RelenvError:
+    place = error.filename or "a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(f"the disk is full ({place})", hint="make room, or set RELENV_DATA to another disk")
+    return OutputError(f"{place}: {error.strerror or error}")
+
+
+def _report(error: RelenvError, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    if error.detail:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[dim]{escape(error.detail)}[/]")
+    _say(error.message)
+    if error.hint:
+        _say(error.hint, kind="hint")
+    return error.exit_code
+
+
+def _say(text: str, *, kind: str = "error") -> None:
+    colour = "bold red" if kind == "error" else "cyan"
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[{colour}]{kind}:[/] {escape(text)}")

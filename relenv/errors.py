@@ -14,14 +14,16 @@ class RelenvError(Exception):
     Args:
         message: one sentence: what is wrong, where, which key or file.
         hint: what to do about it; empty when the message says so already.
+        detail: the end of a log, shown between the two.
     """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", detail: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.detail = detail
 
 
 class UsageError(RelenvError):

@@ -1,4 +1,4 @@
-"""The one runner: a list of arguments, no shell, output into a log, the whole process group ended on ctrl-C."""
+"""The one runner: a list of arguments, no shell, output into a log, the whole group ended on ctrl-C."""
 
 from __future__ import annotations
 
@@ -71,8 +71,7 @@ def run(  # noqa: D417 - cwd is what it always is
         KeyboardInterrupt: `stop` was called meanwhile.
     """
     words = [os.fspath(word) for word in argv]
-    if _stopping.is_set():
-        raise KeyboardInterrupt
+    check()
     errors = subprocess.STDOUT if merge else subprocess.PIPE
     sink = log.open("ab") if log else None
     try:
@@ -85,6 +84,7 @@ def run(  # noqa: D417 - cwd is what it always is
             stderr=errors,
             start_new_session=True,
             pass_fds=tuple(pass_fds),
+            umask=0o022,
         )
     except FileNotFoundError as error:
         if cwd is not None and not cwd.is_dir():
@@ -94,8 +94,7 @@ def run(  # noqa: D417 - cwd is what it always is
         if sink:
             sink.close()
     output, errput = _wait(process)
-    if _stopping.is_set():
-        raise KeyboardInterrupt
+    check()
     if process.returncode != 0:
         text = tail(log) if log else _last_lines((output or b"") + (errput or b""))
         raise CommandError(words, process.returncode, text)
@@ -124,6 +123,16 @@ def stop() -> None:
         _signal(process, signal.SIGTERM)
     for process in alive:
         _end(process)
+
+
+def check() -> None:
+    """Leave a wait of our own when the user wants out.
+
+    Raises:
+        KeyboardInterrupt: `stop` was called.
+    """
+    if _stopping.is_set():
+        raise KeyboardInterrupt
 
 
 def resume() -> None:

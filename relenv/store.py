@@ -11,24 +11,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from relenv import process
 from relenv.errors import CacheError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from relenv.ui import Ui
 
 FORMAT = 1
+REMOVAL_ATTEMPTS = 10
 MARKER = "relenv-cache.json"
 TAG = "CACHEDIR.TAG"
 TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# https://bford.info/cachedir/\n"
@@ -84,6 +87,7 @@ class Cache:
                     try:
                         lock.acquire(timeout=1)
                     except Timeout:
+                        process.check()
                         work.reach(0)
             finally:
                 work.drop()
@@ -118,7 +122,7 @@ def open_cache(root: Path) -> Cache:
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        names = set(os.listdir(root))
+        names = {entry.name for entry in root.iterdir()}
         # another relenv may be opening the same empty directory at this moment: its first files are no strangers
         strangers = {name for name in names if name not in (TAG, "locks") and MARKER not in name}
         if strangers and MARKER not in names:
@@ -146,9 +150,7 @@ def _check_format(root: Path) -> None:
     except (ValueError, KeyError, TypeError) as error:
         raise CacheError(f"{root / MARKER} is damaged", hint="remove the directory, or " + HINT) from error
     if found != FORMAT:
-        raise CacheError(
-            f"the cache {root} was made by another version of relenv (format {found})", hint=HINT
-        )
+        raise CacheError(f"the cache {root} was made by another version of relenv (format {found})", hint=HINT)
 
 
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
@@ -170,7 +172,15 @@ def remove_tree(path: Path) -> None:
     if not path.exists():
         return
     for folder, _, _ in os.walk(path):
-        mode = os.stat(folder).st_mode
+        mode = Path(folder).stat().st_mode
         if mode & 0o700 != 0o700:  # noqa: PLR2004 - what an owner needs to delete in it
-            os.chmod(folder, mode | 0o700)
-    shutil.rmtree(path)
+            Path(folder).chmod(mode | 0o700)
+    for attempt in range(REMOVAL_ATTEMPTS):
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            # a process that outlived a killed run may still be writing there
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT) or attempt == REMOVAL_ATTEMPTS - 1:
+                raise
+        else:
+            return

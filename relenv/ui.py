@@ -76,9 +76,7 @@ class Work(Protocol):
 
 
 @contextmanager
-def working(
-    ui: Ui, text: str, done: str = "", *, total: float | None = None, unit: str = ""
-) -> Iterator[Work]:
+def working(ui: Ui, text: str, done: str = "", *, total: float | None = None, unit: str = "") -> Iterator[Work]:
     """Show `text` as under way for the body of a `with`, and `done` once it ended well."""
     work = ui.work(text, total=total, unit=unit)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PREFIX = "/relenv"
-"""The prefix everything is configured with. It exists nowhere; relocation makes each mention of it relative."""
+"""The prefix everything is configured with. It exists nowhere; relocation makes it relative everywhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +77,38 @@ class Remove:
 Step = Run | Replace | Write | Copy | Remove
 """The closed union of what a build can do. Texts may hold the symbols of `SYMBOLS`."""
 
-SYMBOLS = frozenset({"src", "work", "out", "deps", "jobs", "prefix", "triplet", "openssl_target"})
+SYMBOLS = frozenset({"src", "work", "out", "deps", "prefix", "triplet", "openssl_target"})
 """`{src}` the unpacked source, `{work}` the private work directory around it, `{out}` where the artifact is
-installed (DESTDIR-like, without the prefix), `{deps}` the artifacts of `needs` merged, `{jobs}` how many jobs
-make may run, `{prefix}` PREFIX, and the platform's names. They are filled in by the executor, so that a key
-does not depend on the machine."""
+installed (DESTDIR-like, without the prefix), `{deps}` the artifacts of `needs` merged, `{prefix}` PREFIX,
+and the platform's names. They are filled in by the executor, so that a key does not depend on the machine."""
+
+BUILD_ENV: dict[str, str] = {
+    "CC": "gcc",
+    "CXX": "g++",
+    "AR": "ar",
+    "RANLIB": "ranlib",
+    # by name: configure would write down where it found it
+    "MKDIR_P": "mkdir -p",
+    # else configure looks for a shell that it likes better, and finds another on another machine
+    "CONFIG_SHELL": "/bin/sh",
+    "SHELL": "/bin/sh",
+    # autoconf's own -O2 is replaced, not extended, by CFLAGS: it must be said
+    "CFLAGS": "-O2 -fPIC -pipe",
+    "CXXFLAGS": "-O2 -fPIC -pipe",
+    # headers and libraries of {deps} are given by the compiler's wrapper: no flag with a path is ever recorded
+    "LDFLAGS": "-Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--disable-new-dtags",
+    # while something is built, what was just linked must find our libraries, not the host's
+    "LD_LIBRARY_PATH": "{deps}/lib",
+    "HOME": "{work}",
+    "TMPDIR": "{work}",
+    "LC_ALL": "C",
+    "TZ": "UTC",
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    # 2020-01-01: a date in a binary is this one, not the day of the build
+    "SOURCE_DATE_EPOCH": "1577836800",
+}
+"""The whole environment of a build step, but for PATH and MAKEFLAGS, which the executor adds."""
 
 
 @dataclass(frozen=True, kw_only=True)

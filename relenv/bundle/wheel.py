@@ -1,0 +1,123 @@
+"""The project's own wheel, built by its own backend, in isolation, with the interpreter it will run on."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import build
+from pyproject_hooks import BackendUnavailable
+
+from relenv import process
+from relenv.environment import Environment, clean_environ, create, pip_install
+from relenv.errors import BuildError, ConfigError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from relenv.interpreter import Interpreter
+    from relenv.toolchain import Toolchain
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildEnvironment:
+    """An isolated environment in the sense of `build`: a protocol of that library."""
+
+    environment: Environment
+    extra: Mapping[str, str]
+
+    @property
+    def python_executable(self) -> str:
+        """The interpreter the backend runs on."""
+        return str(self.environment.python)
+
+    def make_extra_environ(self) -> Mapping[str, str]:
+        """Return what the backend's environment has besides the caller's."""
+        return self.extra
+
+
+def compiler_environ(toolchain: Toolchain, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that have extension modules compiled with the toolchain's glibc 2.17.
+
+    A compiler that the user chose stays chosen.
+    """
+    if environ.get("CC"):
+        return {}
+    # the scripts of setuptools and others read these; the linker is the compiler
+    return {
+        "CC": str(toolchain.tool("gcc")),
+        "CXX": str(toolchain.tool("g++")),
+        "AR": str(toolchain.tool("ar")),
+    }
+
+
+def build_wheel(
+    project: Path,
+    interpreter: Interpreter,
+    work: Path,
+    *,
+    label: str,
+    environ: Mapping[str, str],
+    compiler: Mapping[str, str],
+) -> Path:
+    """Build the wheel of a project into `work` and return its path.
+
+    Args:
+        project: its directory.
+        interpreter: what to build with.
+        work: an empty directory to work in.
+        label: the project's name, for messages.
+        environ: the caller's environment.
+        compiler: see `compiler_environ`.
+
+    Raises:
+        BuildError: the backend failed. InstallError: what the build requires cannot be installed.
+        ConfigError: [build-system] is not in order.
+    """
+    environment = create(interpreter, work / "build-environment")
+    base = {**clean_environ(environ), **compiler}
+    base["PATH"] = f"{environment.root / 'bin'}{os.pathsep}{environ.get('PATH', os.defpath)}"
+    log = work / "backend.log"
+
+    def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+        process.run(list(cmd), cwd=Path(cwd) if cwd else None, env={**base, **(extra_environ or {})}, log=log)
+
+    isolated = BuildEnvironment(environment=environment, extra={})
+    try:
+        builder = build.ProjectBuilder.from_isolated_env(isolated, str(project), runner)
+        _install(environment, builder.build_system_requires, environ=base, label=label)
+        _install(environment, builder.get_requires_for_build("wheel"), environ=base, label=label)
+        return Path(builder.build("wheel", str(work / "wheel")))
+    except process.CommandError as error:
+        raise _failure(label, error.tail, error.how) from error
+    except build.BuildBackendException as error:
+        if isinstance(error.exception, BackendUnavailable):
+            raise ConfigError(f"{label}: the build backend cannot be imported: {error}") from error
+        tail = process.tail(log)
+        raise _failure(label, tail, str(error.exception or error)) from error
+    except build.BuildException as error:
+        raise ConfigError(f"{project / 'pyproject.toml'}: {error}") from error
+
+
+def _failure(label: str, tail: str, reason: str) -> BuildError | OutputError:
+    if "No space left on device" in tail:
+        return OutputError(f"{label}: the disk is full", hint="make room, or set RELENV_DATA")
+    lines = tail.strip().splitlines()
+    last = lines[-1].strip() if lines else reason
+    return BuildError(
+        f"{label}: its build backend failed: {last}",
+        detail=tail,
+        hint="`python -m build --wheel` in the project shows the same without relenv",
+    )
+
+
+def _install(environment: Environment, requires: set[str], *, environ: Mapping[str, str], label: str) -> None:
+    if requires:
+        pip_install(
+            environment,
+            ["--", *sorted(requires)],
+            environ=environ,
+            what=f"what the build of {label} requires",
+        )

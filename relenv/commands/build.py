@@ -1,0 +1,54 @@
+"""`relenv build`: compile an interpreter and what it needs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from relenv.commands.options import add_building, add_python
+from relenv.interpreter import ensure_interpreter, fetch_sources, forget, releases_for
+
+if TYPE_CHECKING:
+    import argparse
+
+    from relenv.context import Context
+
+SUMMARY = "compile a relocatable Python and its libraries from source"
+DESCRIPTION = """\
+Compile CPython and the libraries it needs. What was built before is taken from the cache; an interrupted build
+goes on where it stopped. Prints the directory of the interpreter.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_python(parser)
+    add_building(parser)
+    parser.add_argument("--download-only", action="store_true", help="only obtain the sources and the toolchain")
+    parser.add_argument("--clean", action="store_true", help="build everything anew; sources stay")
+    parser.add_argument("--keep-build", action="store_true", help="keep the directories that were built in")
+    parser.add_argument("--json", action="store_true", help="print what was made as JSON")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Build, or only download."""
+    releases = releases_for(args.python)
+    if args.download_only:
+        for obtained in fetch_sources(context, releases):
+            sys.stdout.write(f"{obtained.path}\n")
+        return 0
+    if args.clean:
+        forget(context, releases)
+    interpreter = ensure_interpreter(context, releases)
+    if args.json:
+        described = {
+            "path": str(interpreter.root),
+            "version": interpreter.version,
+            "platform": interpreter.triplet,
+            "key": interpreter.key,
+        }
+        sys.stdout.write(json.dumps(described) + "\n")
+    else:
+        sys.stdout.write(f"{interpreter.root}\n")
+    return 0

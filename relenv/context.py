@@ -1,0 +1,79 @@
+"""What a command acts with: made once in `relenv.cli` from the environment and the options, then passed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from relenv import toolchain as toolchains
+from relenv.build import Workshop
+from relenv.download import Fetcher
+from relenv.platforms import Platform, host_platform
+from relenv.sources import Sources
+from relenv.store import Cache, open_cache
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from relenv.recipes.model import Source
+    from relenv.toolchain import Toolchain
+    from relenv.ui import Ui
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """The edges of one run of relenv. Nothing is touched before it is asked for."""
+
+    environ: Mapping[str, str]
+    ui: Ui
+    jobs: int
+    source_dirs: tuple[Path, ...] = ()
+    offline: bool = False
+    keep_build: bool = False
+
+    @cached_property
+    def platform(self) -> Platform:
+        """The machine's platform."""
+        return host_platform()
+
+    @cached_property
+    def cache(self) -> Cache:
+        """The cache directory: $RELENV_DATA, else the user's cache directory."""
+        chosen = self.environ.get("RELENV_DATA")
+        return open_cache(Path(chosen) if chosen else platformdirs.user_cache_path("relenv", appauthor=False))
+
+    @cached_property
+    def sources(self) -> Sources:
+        """Where tarballs come from."""
+        return Sources(
+            cache=self.cache,
+            source_dirs=self.source_dirs,
+            fetcher=Fetcher(environ=self.environ),
+            environ=self.environ,
+            ui=self.ui,
+            offline=self.offline,
+        )
+
+    def toolchain(self) -> Toolchain:
+        """Return the compiler, downloaded when it is missing."""
+        return toolchains.ensure(self.platform, cache=self.cache, ui=self.ui, environ=self.environ)
+
+    def workshop(self) -> Workshop:
+        """Return what a build acts with."""
+
+        def tarball(source: Source) -> Path:
+            return self.sources.obtain(source).path
+
+        return Workshop(
+            cache=self.cache,
+            ui=self.ui,
+            environ=self.environ,
+            jobs=self.jobs,
+            toolchain=self.toolchain,
+            tarball=tarball,
+            keep=self.keep_build,
+        )

@@ -1,0 +1,361 @@
+"""From a request such as "3.13" to an interpreter in the store: chosen, planned, built, made relocatable."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.version import InvalidVersion, Version
+
+from relenv import pip_shim, process, relocate
+from relenv.build import build
+from relenv.errors import BuildError, CheckError, ConfigError, UsageError
+from relenv.plan import KEY_LENGTH, Plan, make_plan
+from relenv.recipes.cpython import CPYTHON, DEFAULT_SERIES, EXTENSIONS, series_of
+from relenv.recipes.libraries import LIBRARIES
+from relenv.relocate import bytecode, elf, scripts, sysconfig
+from relenv.store import remove_tree, write_text
+from relenv.texts import all_templates
+from relenv.toolchain import key_for
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
+
+    from relenv.build import Artifact
+    from relenv.context import Context
+    from relenv.recipes.model import Recipe
+    from relenv.sources import Obtained
+
+MANIFEST = "relenv.json"
+"""At the root of every interpreter and environment: what it is and what it is made of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpreter:
+    """A relocatable CPython in the store."""
+
+    root: Path
+    version: str
+    triplet: str
+    key: str
+
+    @property
+    def series(self) -> str:
+        """`3.13` of `3.13.15`."""
+        return series_of(self.version)
+
+
+def releases_for(python: str, requires: SpecifierSet | None = None) -> tuple[Recipe, ...]:
+    """Return the releases of CPython that a request means, the preferred one first.
+
+    Args:
+        python: `3.13`, `3.13.15`, or empty for the default.
+        requires: a project's requires-python.
+
+    Raises:
+        UsageError: no such version is known. ConfigError: requires-python excludes it.
+    """
+    wanted = python.split(".") if python else []
+    known = [recipe for recipe in CPYTHON if recipe.version.split(".")[: len(wanted)] == wanted]
+    if not known:
+        raise _unknown(python)
+    fitting = [recipe for recipe in known if requires is None or requires.contains(recipe.version)]
+    if not fitting:
+        asked = f"python = {python}" if python else f"any of {_spell(known)}"
+        raise ConfigError(
+            f"the project's requires-python ({requires}) excludes {asked}",
+            hint=f"versions relenv can build: {_spell(CPYTHON)}",
+        )
+    serieses = list(dict.fromkeys(series_of(recipe.version) for recipe in fitting))
+    series = DEFAULT_SERIES if DEFAULT_SERIES in serieses else serieses[0]
+    return tuple(recipe for recipe in fitting if series_of(recipe.version) == series)
+
+
+def _unknown(python: str) -> UsageError:
+    try:
+        Version(python)
+    except InvalidVersion:
+        return UsageError(
+            f"{python!r} is not a Python version", hint="write it as 3.13, or 3.13.15 for exactly that one"
+        )
+    close = difflib.get_close_matches(python, [recipe.version for recipe in CPYTHON], n=1, cutoff=0.75)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return UsageError(f"Python {python} is not known to this relenv", hint=f"{hint}it can build {_spell(CPYTHON)}")
+
+
+def _spell(recipes: list[Recipe] | tuple[Recipe, ...]) -> str:
+    return ", ".join(recipe.version for recipe in recipes)
+
+
+def ensure_interpreter(context: Context, releases: tuple[Recipe, ...]) -> Interpreter:
+    """Return the first of these releases that can be had, from the store or built now.
+
+    Raises:
+        SourceError: none of them, or a library they need, can be obtained. BuildError: a build failed.
+    """
+    plan = resolve_plan(context, releases)
+    version = plan.aim.recipe.version
+    key = hashlib.sha256(f"{plan.aim.key} {_layout_key()}".encode()).hexdigest()[:KEY_LENGTH]
+    root = context.cache.store / f"python-{version}-{key}"
+    interpreter = Interpreter(root=root, version=version, triplet=plan.platform.triplet, key=key)
+    if root.is_dir():
+        return interpreter
+    with context.cache.lock(root.name, context.ui):
+        if not root.is_dir():
+            artifacts = build(plan, context.workshop())
+            work = context.ui.work(f"Laying out Python {version}")
+            try:
+                with context.cache.beside(root) as partial:
+                    _assemble(context, plan, artifacts, partial, interpreter)
+            finally:
+                work.drop()
+            context.ui.step(f"Python {version} is ready")
+    return interpreter
+
+
+def resolve_plan(context: Context, releases: tuple[Recipe, ...]) -> Plan:
+    """Choose a release of each component that can be obtained, and plan the build.
+
+    Raises:
+        SourceError: a component cannot be obtained.
+    """
+
+    def choose(name: str, candidates: tuple[Recipe, ...]) -> Recipe:
+        source = context.sources.resolve(name, [recipe.source for recipe in candidates])
+        return next(recipe for recipe in candidates if recipe.source.sha256 == source.sha256)
+
+    needs = sorted({need for recipe in releases for need in recipe.needs})
+    name = f"cpython-{series_of(releases[0].version)}"
+    if len(releases) == 1:
+        name = f"cpython-{releases[0].version}"
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        try:
+            aim = pool.submit(choose, name, releases)
+            chosen = {need: pool.submit(choose, need, LIBRARIES[need]) for need in needs}
+            libraries = {need: future.result() for need, future in chosen.items()}
+            return make_plan(
+                aim.result(),
+                libraries,
+                platform=context.platform,
+                toolchain_key=key_for(context.platform),
+            )
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            process.stop()
+            raise
+        finally:
+            pool.shutdown(wait=True)
+            process.resume()
+
+
+def fetch_sources(context: Context, releases: tuple[Recipe, ...]) -> list[Obtained]:
+    """Obtain the toolchain and every tarball that building one of these releases takes; build nothing.
+
+    Raises:
+        SourceError: something cannot be obtained.
+    """
+    plan = resolve_plan(context, releases)
+    context.toolchain()
+    return [context.sources.obtain(node.recipe.source) for node in plan.nodes]
+
+
+def forget(context: Context, releases: tuple[Recipe, ...]) -> None:
+    """Remove from the store what building one of these releases made, so that it is made anew."""
+    plan = resolve_plan(context, releases)
+    for node in plan.nodes:
+        with context.cache.lock(node.slug, context.ui):
+            remove_tree(context.cache.store / node.slug)
+    for path in context.cache.store.glob(f"python-{plan.aim.recipe.version}-*"):
+        remove_tree(path)
+
+
+@cache
+def _layout_key() -> str:
+    """Return a hash of the code and the texts that turn artifacts into an interpreter."""
+    digest = hashlib.sha256()
+    files = [Path(__file__)]
+    for package in (relocate, pip_shim):
+        files += [path for root in package.__path__ for path in Path(root).rglob("*") if path.is_file()]
+    for path in sorted(files, key=lambda path: path.name):
+        if path.suffix != ".pyc":
+            digest.update(path.read_bytes())
+    digest.update(json.dumps(all_templates()).encode())
+    return digest.hexdigest()
+
+
+def _assemble(
+    context: Context, plan: Plan, artifacts: dict[str, Artifact], root: Path, interpreter: Interpreter
+) -> None:
+    toolchain = context.toolchain()
+    for artifact in artifacts.values():
+        _lay_in(artifact.path, root)
+    _prune(root, interpreter.series)
+    elf.strip(root, toolchain)
+    elf.apply_rpaths(elf.rpath_edits(root), toolchain)
+    sysconfig.relocate(root, interpreter.series)
+    scripts.relocate(root)
+    _verify(root, interpreter.series)
+    _install_pip(root, interpreter.series)
+    bytecode.compile_tree(root, root / "lib" / f"python{interpreter.series}")
+    write_text(root / MANIFEST, json.dumps(_manifest(plan, interpreter), indent=2) + "\n")
+
+
+def _lay_in(artifact: Path, root: Path) -> None:
+    """Copy what an interpreter takes of an artifact."""
+    for name in ("bin", "include", "lib", "licenses"):
+        if (artifact / name).is_dir():
+            shutil.copytree(artifact / name, root / name, symlinks=True, dirs_exist_ok=True)
+
+
+LEFT_OUT = (
+    # programs that need tkinter, which is not there
+    "bin/idle*",
+    "lib/python{series}/idlelib",
+    "lib/python{series}/turtledemo",
+    "lib/python{series}/turtle.py",
+    "lib/python{series}/tkinter",
+    # archives and libtool's own files, which name the directory of the build
+    "lib/*.la",
+    "lib/*.a",
+    "lib/python{series}/config-{series}-*/*.a",
+    "lib/python{series}/config-{series}-*/*.o",
+    # the test suites of the standard library
+    "lib/python{series}/test",
+    "lib/python{series}/*/test",
+    "lib/python{series}/*/tests",
+    "lib/python{series}/ctypes/test",
+    # converts the source of Python 2; gone from 3.13
+    "bin/2to3*",
+    # written while sysconfig was made, and never read again
+    "lib/python{series}/__pycache__",
+    "lib/python{series}/**/__pycache__",
+)
+"""Globs of what an interpreter does without, and why."""
+
+
+def _prune(root: Path, series: str) -> None:
+    for pattern in LEFT_OUT:
+        for path in sorted(root.glob(pattern.format(series=series))):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    _one_name_a_library(root / "lib")
+    # python3 is the file and the others are its names, for the same reason
+    (root / "bin" / "python3").unlink()
+    (root / "bin" / f"python{series}").rename(root / "bin" / "python3")
+    for name in ("python", f"python{series}"):
+        (root / "bin" / name).symlink_to("python3")
+
+
+def _one_name_a_library(folder: Path) -> None:
+    """Let each library be a file under its soname, and its other names links to it or nothing.
+
+    Where links are lost, as in a zip, what is needed at run time is then still there, and once only.
+    """
+    for path in sorted(folder.glob("*.so*")):
+        if path.is_symlink():
+            continue
+        facts = elf.inspect(path)
+        if facts and facts.soname and facts.soname != path.name:
+            (folder / facts.soname).unlink(missing_ok=True)
+            path.rename(folder / facts.soname)
+            for link in folder.glob("*.so*"):
+                if link.is_symlink() and not link.exists():
+                    link.unlink()
+                    if link.name.endswith(".so"):
+                        link.symlink_to(facts.soname)
+
+
+def run_python(root: Path, *arguments: str, cwd: Path | None = None) -> str:
+    """Run a tree's interpreter, isolated, with nothing of the caller's environment; return what it printed.
+
+    Raises:
+        process.CommandError: it failed.
+    """
+    env = {"PATH": os.defpath, "HOME": str(root), "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+    env["PIP_CONFIG_FILE"] = os.devnull
+    return process.run([root / "bin" / "python3", "-I", *arguments], cwd=cwd, env=env).output
+
+
+def _verify(root: Path, series: str) -> None:
+    """Hold the extension modules against the list of what this series should have, and import each."""
+    folder = root / "lib" / f"python{series}" / "lib-dynload"
+    found = {path.name.split(".")[0] for path in folder.glob("*.so")}
+    for what, names in (
+        ("lacks", EXTENSIONS[series] - found),
+        ("should not have", found - EXTENSIONS[series]),
+    ):
+        if names:
+            raise BuildError(
+                f"the interpreter {what} the extension modules {', '.join(sorted(names))}",
+                hint="the log of the step `make` of cpython tells why",
+            )
+    try:
+        # xxlimited is a sample for authors of extensions, and complains when imported in some series
+        run_python(root, "-c", "import " + ", ".join(sorted(n for n in found if not n.startswith("xxlimited"))))
+    except process.CommandError as error:
+        raise CheckError("the interpreter does not import its own modules", detail=error.tail) from error
+
+
+def _install_pip(root: Path, series: str) -> None:
+    """Install the pip that this CPython carries, and lay the shim around it."""
+    library = root / "lib" / f"python{series}"
+    (wheel,) = (library / "ensurepip" / "_bundled").glob("pip-*.whl")
+    code = (
+        "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); sys.argv[0] = 'pip';"
+        "runpy.run_module('pip', run_name='__main__', alter_sys=True)"
+    )
+    options = ("--no-index", "--no-compile", "--no-deps", "--no-cache-dir", "--disable-pip-version-check")
+    version = wheel.name.split("-")[1]
+    try:
+        run_python(
+            root,
+            *(
+                "-c",
+                code,
+                str(wheel),
+                "install",
+                *options,
+                "--root-user-action",
+                "ignore",
+                "--no-warn-script-location",
+            ),
+            *("--find-links", str(wheel.parent), f"pip=={version}"),
+        )
+    except process.CommandError as error:
+        raise BuildError("pip cannot be installed into the interpreter", detail=error.tail) from error
+    shutil.copytree(
+        Path(pip_shim.__file__).parent,
+        library / "relenv_pip",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    run_python(
+        root,
+        "-c",
+        "from relenv_pip import adopt_pip; import pathlib, sys; adopt_pip(pathlib.Path(sys.prefix))",
+    )
+
+
+def _manifest(plan: Plan, interpreter: Interpreter) -> dict[str, object]:
+    return {
+        "python": interpreter.version,
+        "platform": interpreter.triplet,
+        "key": interpreter.key,
+        "components": [
+            {
+                "name": node.name,
+                "version": node.recipe.version,
+                "licence": node.recipe.licence,
+                "source": node.recipe.source.filename,
+                "sha256": node.recipe.source.sha256,
+                "key": node.key,
+            }
+            for node in plan.nodes
+        ],
+    }

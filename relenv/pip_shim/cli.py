@@ -1,0 +1,101 @@
+"""What `bin/pip3` and `python -m pip` run: stock pip in this process, then order in what it installed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import site
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .adopt import adopt_pip
+from .records import reconcile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .records import Note
+
+USAGE = 2
+"""Exit status for a command line that cannot be obeyed, as of pip and relenv."""
+
+
+def main() -> int:
+    """Run pip with the arguments of this process; return its exit status.
+
+    pip may also exit by itself. Either way, and after an interrupt, the environment is put in order.
+    """
+    prefix = Path(__file__).parents[3]
+    arguments = sys.argv[1:]
+    if not _is_for(prefix, arguments):
+        return _pip(arguments)
+    if "install" in arguments and "--user" in arguments:
+        return _refuse(
+            "`pip install --user` would put packages where the scripts of this environment do not look.",
+            hint=f"leave out --user; packages go into {prefix}",
+        )
+    _leave_user_site(arguments)
+    began = time.time() - 1  # file systems round down
+    try:
+        return _pip(arguments)
+    finally:
+        _put_in_order(prefix, began)
+
+
+def _is_for(prefix: Path, arguments: Sequence[str]) -> bool:
+    """Tell whether this pip is to change the environment that the shim is in."""
+    if not Path(sys.prefix).samefile(prefix):  # a virtual environment on top of it, with system site-packages
+        return False
+    if any(word.partition("=")[0] == "--python" for word in arguments):  # pip starts itself again over there
+        return False
+    # pip runs this file to fill an isolated build environment, or, with the variable set, for --python
+    runner = any(Path(word).name == "__pip-runner__.py" for word in sys.orig_argv)
+    return not runner or "_PIP_RUNNING_IN_SUBPROCESS" in os.environ
+
+
+def _leave_user_site(arguments: Sequence[str]) -> None:
+    """Neither install into the user's site-packages nor count what is there: scripts do not see it (-I)."""
+    site.ENABLE_USER_SITE = False
+    if site.USER_SITE in sys.path:
+        sys.path.remove(site.USER_SITE)
+    if "install" in arguments:
+        # `user = true` in a pip.conf is meant for other Pythons; nothing but pip's own variable beats it
+        os.environ["PIP_USER"] = "0"
+
+
+def _pip(arguments: list[str]) -> int:
+    try:
+        # what pip's own console script calls, as its entry_points.txt declares
+        pip = importlib.import_module("pip._internal.cli.main")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "pip":
+            raise
+        return _refuse("pip is not installed in this environment.", hint=f"{sys.executable} -m ensurepip", status=1)
+    status: int = pip.main(arguments)
+    return status
+
+
+def _put_in_order(prefix: Path, began: float) -> None:
+    try:
+        denied = adopt_pip(prefix)
+        report = reconcile(prefix, since=began)
+        # say it when such a script is installed, not ever after
+        left = [note for note in report.left if note.path.lstat().st_ctime >= began]
+    except OSError as error:  # whatever pip had to say is worth more than a traceback of ours
+        sys.stderr.write(f"relenv: cannot put {prefix} in order: {error}\n")
+        return
+    for note in left:
+        _warn(prefix, note, "keeps its shebang and will not run once the environment is moved")
+    for note in (*denied, *report.denied):
+        _warn(prefix, note, "cannot be made relocatable")
+
+
+def _warn(prefix: Path, note: Note, what: str) -> None:
+    sys.stderr.write(f"relenv: {note.path.relative_to(prefix)} {what}: {note.reason}\n")
+
+
+def _refuse(message: str, *, hint: str, status: int = USAGE) -> int:
+    sys.stderr.write(f"relenv: {message}\n  hint: {hint}\n")
+    return status

@@ -1,0 +1,126 @@
+"""ELF files: what they need, and a DT_RPATH that finds it relative to the file itself.
+
+DT_RPATH, not DT_RUNPATH: glibc consults the main program's DT_RPATH for whatever is loaded later, at any depth,
+and before LD_LIBRARY_PATH; DT_RUNPATH does neither (ld.so(8)).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSection
+from elftools.elf.elffile import ELFFile
+
+from relenv import process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from relenv.toolchain import Toolchain
+
+MAGIC = b"\x7fELF"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elf:
+    """What matters here of one dynamically linked ELF file."""
+
+    path: Path
+    needed: tuple[str, ...]
+    """Sonames it is linked with."""
+    soname: str
+    rpath: str
+    runpath: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RpathEdit:
+    """The DT_RPATH a file is to have; empty to have none."""
+
+    path: Path
+    rpath: str
+
+
+def is_elf(path: Path) -> bool:
+    """Tell whether a regular file begins as an ELF file does."""
+    with path.open("rb") as file:
+        return file.read(4) == MAGIC
+
+
+def inspect(path: Path) -> Elf | None:
+    """Return the facts of an ELF file; None if it is not dynamically linked, or no ELF file."""
+    with path.open("rb") as file:
+        if file.read(4) != MAGIC:
+            return None
+        file.seek(0)
+        try:
+            section = ELFFile(file).get_section_by_name(".dynamic")
+        except ELFError:
+            return None
+        if not isinstance(section, DynamicSection):
+            return None
+        tags = [(tag.entry.d_tag, tag) for tag in section.iter_tags()]
+
+    def texts(name: str, attribute: str) -> tuple[str, ...]:
+        return tuple(str(getattr(tag, attribute)) for key, tag in tags if key == name)
+
+    return Elf(
+        path=path,
+        needed=texts("DT_NEEDED", "needed"),
+        soname="".join(texts("DT_SONAME", "soname")),
+        rpath="".join(texts("DT_RPATH", "rpath")),
+        runpath="".join(texts("DT_RUNPATH", "runpath")),
+    )
+
+
+def elf_files(root: Path) -> Iterator[Path]:
+    """Yield every ELF file below a directory, in a fixed order, symlinks left out."""
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            path = root.__class__(folder) / name
+            if path.is_symlink() or not path.is_file():
+                continue
+            if is_elf(path):
+                yield path
+
+
+def rpath_edits(root: Path, *, libraries: str = "lib") -> list[RpathEdit]:
+    """Return what must change so that every ELF below `root` finds the libraries in `root/<libraries>`.
+
+    A file that needs none of them gets no DT_RPATH: one search fewer when it is loaded.
+    """
+    ours = {path.name for path in (root / libraries).iterdir() if ".so" in path.name}
+    edits = []
+    for path in elf_files(root):
+        elf = inspect(path)
+        if elf is None:
+            continue
+        relative = os.path.relpath(root / libraries, path.parent)
+        # the interpreter itself gets it in any case: it serves whatever is loaded later
+        program = path.parent == root / "bin"
+        wanted = ""
+        if program or ours.intersection(elf.needed):
+            wanted = "$ORIGIN" if relative == "." else f"$ORIGIN/{relative}"
+        if elf.runpath or elf.rpath != wanted:
+            edits.append(RpathEdit(path=path, rpath=wanted))
+    return edits
+
+
+def apply_rpaths(edits: list[RpathEdit], toolchain: Toolchain) -> None:
+    """Set the DT_RPATHs with the toolchain's patchelf: the same version everywhere, so the same bytes."""
+    tool = toolchain.root / "bin" / "patchelf"
+    for edit in edits:
+        change = ["--force-rpath", "--set-rpath", edit.rpath] if edit.rpath else ["--remove-rpath"]
+        process.run([tool, *change, edit.path])
+
+
+def strip(root: Path, toolchain: Toolchain) -> None:
+    """Remove symbols and debugging information that running needs none of, and with them build paths."""
+    for path in elf_files(root):
+        mode = "--strip-all" if path.parent == root / "bin" else "--strip-unneeded"
+        process.run([toolchain.tool("strip"), mode, "--enable-deterministic-archives", path])

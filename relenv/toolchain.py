@@ -1,0 +1,175 @@
+"""The compiler: a pinned wheel with GCC and a glibc 2.17 sysroot, downloaded with pip and unpacked into the cache.
+
+pip rather than a download of our own: any index, mirror or proxy that the user configured for pip serves it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import sys
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from relenv import process
+from relenv.errors import ChecksumError, HostError, SourceError
+from relenv.ui import working
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from relenv.platforms import Platform
+    from relenv.store import Cache
+    from relenv.ui import Ui
+
+PACKAGE = "ppbt"
+VERSION = "0.1.8"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """The wheel for one kind of machine."""
+
+    tag: str
+    sha256: str
+
+
+WHEELS = {
+    "x86_64-linux-gnu": Wheel(
+        tag="py3-none-manylinux_2_17_x86_64",
+        sha256="cdc534b53f052ff32812ea7167afd3393068b1dab92c63546b38353c286aac73",
+    ),
+    "aarch64-linux-gnu": Wheel(
+        tag="py3-none-manylinux_2_17_aarch64",
+        sha256="e5447e55f6a51811481dcd41b580fd2f58450dcfd17a5871f8b7051d710f51c0",
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toolchain:
+    """A compiler that lies unpacked in the cache."""
+
+    name: str
+    """`ppbt-0.1.8`."""
+    triplet: str
+    key: str
+    """Identifies its content."""
+    root: Path
+
+    def tool(self, name: str) -> Path:
+        """Return the path of one of its programs: `gcc`, `strip`."""
+        return self.root / "bin" / f"{self.triplet}-{name}"
+
+    @property
+    def sysroot(self) -> Path:
+        """The glibc it links against."""
+        return self.root / self.triplet / "sysroot"
+
+    @property
+    def loader(self) -> Path:
+        """The dynamic loader of that glibc: runs a program as on the oldest supported system."""
+        return next((self.sysroot / "lib").glob("ld-2.*.so"))
+
+
+def key_for(platform: Platform) -> str:
+    """Return the key of the toolchain for a platform, whether it is here or not.
+
+    Raises:
+        HostError: there is none.
+    """
+    try:
+        return WHEELS[platform.triplet].sha256
+    except KeyError:
+        raise HostError(f"there is no toolchain for {platform.triplet}") from None
+
+
+def ensure(platform: Platform, *, cache: Cache, ui: Ui, environ: Mapping[str, str]) -> Toolchain:
+    """Return the toolchain, downloading and unpacking it when it is not in the cache yet.
+
+    Raises:
+        SourceError: pip cannot obtain it. ChecksumError: pip got something else.
+    """
+    key = key_for(platform)
+    name = f"{PACKAGE}-{VERSION}"
+    final = cache.toolchains / f"{name}-{platform.triplet}-{key[:16]}"
+    toolchain = Toolchain(name=name, triplet=platform.triplet, key=key, root=final)
+    if final.is_dir():
+        return toolchain
+    with cache.lock(final.name, ui):
+        if not final.is_dir():
+            with cache.beside(final) as partial:
+                wheel = _download(platform, partial / "wheel", ui, environ)
+                with working(ui, f"Unpacking toolchain {name}", f"Toolchain {name} is ready"):
+                    _unpack(wheel, platform.triplet, partial)
+                    shutil.rmtree(partial / "wheel")
+    return toolchain
+
+
+def _download(platform: Platform, into: Path, ui: Ui, environ: Mapping[str, str]) -> Path:
+    wheel = WHEELS[platform.triplet]
+    into.mkdir()
+    wanted = into / "requirements.txt"
+    wanted.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{wheel.sha256}\n")
+    try:
+        with working(ui, f"Downloading toolchain {PACKAGE} {VERSION} (48 MB)"):
+            process.run(
+                [
+                    *(_pip(environ)),
+                    *("download", "--no-deps", "--only-binary", ":all:", "--require-hashes"),
+                    *("--disable-pip-version-check", "--no-input", "--progress-bar", "off"),
+                    *("--dest", str(into), "--requirement", str(wanted)),
+                ],
+                env=environ,
+            )
+    except process.CommandError as error:
+        raise _refusal(error, wheel) from error
+    return next(into.glob("*.whl"))
+
+
+def _pip(environ: Mapping[str, str]) -> list[str]:
+    if importlib.util.find_spec("pip"):
+        return [sys.executable, "-m", "pip"]
+    found = shutil.which("pip3", path=environ.get("PATH")) or shutil.which("pip", path=environ.get("PATH"))
+    if not found:
+        raise HostError(
+            "downloading the toolchain needs pip, which this machine lacks",
+            hint=f"install with: {sys.executable} -m ensurepip",
+        )
+    return [found]
+
+
+def _refusal(error: process.CommandError, wheel: Wheel) -> SourceError:
+    got = re.search(r"Got\s+([0-9a-f]{64})", error.tail)
+    if got:
+        return ChecksumError(
+            f"toolchain {PACKAGE} {VERSION}: expected sha256 {wheel.sha256}, got {got[1]}",
+            hint="the package index that pip is configured for serves another file; it was removed",
+        )
+    return SourceError(
+        f"the toolchain {PACKAGE} {VERSION} cannot be downloaded: pip {error.how}",
+        hint="pip must reach a package index: see `pip config list`, or set PIP_INDEX_URL",
+        detail=error.tail,
+    )
+
+
+def _unpack(wheel: Path, triplet: str, into: Path) -> None:
+    member = f"{PACKAGE}/_toolchain/{triplet}.tar.xz"
+    with (
+        zipfile.ZipFile(wheel) as archive,
+        archive.open(member) as packed,
+        tarfile.open(fileobj=packed, mode="r|xz") as tar,
+    ):
+        # the checksum vouches for the content; the filter is for Pythons that want one named
+        tar.extraction_filter = getattr(tarfile, "tar_filter", None)
+        tar.extractall(into)  # noqa: S202
+    for entry in (into / triplet).iterdir():
+        entry.rename(into / f".{entry.name}")
+    (into / triplet).rmdir()
+    for entry in list(into.iterdir()):
+        if entry.name.startswith("."):
+            entry.rename(into / entry.name[1:])
