@@ -64,6 +64,7 @@ Dir::Cache::srcpkgcache "";
 APT::Sandbox::User "";
 // relenv has locks of its own; apt's would want root
 Debug::NoLocking "true";
+Acquire::GzipIndexes "true";
 Acquire::Retries "1";
 Acquire::http::Timeout "10";
 Acquire::https::Timeout "10";

@@ -40,7 +40,7 @@ class Obtained:
     path: Path
     """In the cache."""
     origin: str
-    """Where it was got: `cache`, `source-dir`, a URL, or `apt openssl 3.5.7-1~deb13u2 (trixie)`."""
+    """Where it was got in this run: `cache`, `source-dir`, a URL, or `apt openssl 3.5.7-1~deb13u2 (trixie)`."""
 
 
 class Archive(Protocol):
@@ -90,6 +90,7 @@ class Sources:
         self._cache, self._ui, self._fetcher = cache, ui, fetcher
         self._source_dirs, self._offline = tuple(source_dirs), offline
         self._archive = archive or SourceArchive(cache=cache, environ=environ, ui=ui)
+        self._origins: dict[str, str] = {}
 
     def obtain(self, source: Source) -> Obtained:
         """Return the tarball, from the first place that has it.
@@ -164,6 +165,7 @@ class Sources:
                     tried.append(error.message)
                 else:
                     part_of(path).unlink(missing_ok=True)  # of a URL that failed before another place had it
+                    origin = self._origins.setdefault(source.sha256, origin)
                     return Obtained(source=source, path=path, origin=origin)
         return _Missed(source=source, tried=tuple(tried), mismatch=wrong)
 

@@ -140,9 +140,7 @@ def test_directories_that_hold_something_have_no_member(tree: Path, tmp_path: Pa
     (tree / "void/inner").mkdir(parents=True)
     with zipfile.ZipFile(zipped(tree, tmp_path / "a.zip").path) as file:
         directories = [info for info in file.infolist() if info.is_dir()]
-    assert [(info.filename, info.external_attr) for info in directories] == [
-        ("app/void/inner/", 0o40755 << 16 | 0x10)
-    ]
+    assert [(info.filename, info.external_attr) for info in directories] == [("app/void/inner/", 0o40755 << 16 | 0x10)]
 
 
 def test_an_empty_tree_is_a_valid_archive(tmp_path: Path) -> None:
@@ -167,9 +165,7 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     assert first.sha256 == second.sha256
 
 
-def test_how_work_is_shared_out_shows_nowhere(
-    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_how_work_is_shared_out_shows_nowhere(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = zipped(tree, tmp_path / "a.zip").sha256
     monkeypatch.setattr(archive, "BATCH_FILES", 1)
     assert zipped(tree, tmp_path / "b.zip", jobs=1).sha256 == expected
@@ -271,9 +267,7 @@ def test_level_0_stores(tree: Path, tmp_path: Path) -> None:
         (1 << 40, (2107, 12, 31, 23, 59, 58)),
     ],
 )
-def test_the_time_of_all_members_is_given(
-    tree: Path, tmp_path: Path, epoch: int, shown: tuple[int, ...]
-) -> None:
+def test_the_time_of_all_members_is_given(tree: Path, tmp_path: Path, epoch: int, shown: tuple[int, ...]) -> None:
     with zipfile.ZipFile(zipped(tree, tmp_path / "a.zip", epoch=epoch).path) as file:
         assert {info.date_time for info in file.infolist()} == {shown}
 
@@ -303,9 +297,7 @@ def pack(tree: Path, tmp_path: Path) -> Pack:
 
 
 @pytest.mark.parametrize("large", [False, True])
-def test_a_pack_changes_no_byte(
-    tree: Path, tmp_path: Path, request: pytest.FixtureRequest, *, large: bool
-) -> None:
+def test_a_pack_changes_no_byte(tree: Path, tmp_path: Path, request: pytest.FixtureRequest, *, large: bool) -> None:
     if large:
         request.getfixturevalue("streaming")
     pack_tree(tree, tmp_path / "pack")
@@ -379,9 +371,7 @@ def test_a_damaged_blob_reaches_no_bundle(
     assert not (tmp_path / "a.zip").exists()
 
 
-@pytest.mark.parametrize(
-    "index", ["", "{}", "[]", '{"format": 99}', '{"format":1,"codec":"","known":{"a":[1]}}']
-)
+@pytest.mark.parametrize("index", ["", "{}", "[]", '{"format": 99}', '{"format":1,"codec":"","known":{"a":[1]}}'])
 def test_a_damaged_index_is_named(tmp_path: Path, pack: Pack, index: str) -> None:
     pack.index.write_text(index)
     with pytest.raises(CacheError, match=f"{tmp_path}/pack is damaged") as caught:

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relenv.bundle.config import load_config
+from relenv.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROJECT = '[project]\nname = "example"\nversion = "1"\n'
+
+
+def _write(folder: Path, text: str) -> Path:
+    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_everything_is_optional(tmp_path: Path) -> None:
+    config = load_config(_write(tmp_path, PROJECT))
+    assert (config.project, config.python, config.name, config.extras) == ("example", "", "", ())
+    assert config.requires_python is None
+
+
+def test_settings_are_read_and_the_command_line_wins(tmp_path: Path) -> None:
+    text = (
+        PROJECT
+        + 'requires-python = ">=3.11"\noptional-dependencies = { web = [], cli = [] }\n'
+        + '[tool.relenv]\npython = "3.13"\nname = "shown"\nextras = ["web"]\n'
+    )
+    config = load_config(_write(tmp_path, text))
+    assert (config.python, config.name, config.extras) == ("3.13", "shown", ("web",))
+    assert config.requires_python is not None
+    assert config.requires_python.contains("3.13.1")
+    config = load_config(tmp_path, {"python": "3.11", "extras": ["cli"]})
+    assert (config.python, config.name, config.extras) == ("3.11", "shown", ("cli",))
+
+
+def test_a_legacy_project_needs_no_pyproject(tmp_path: Path) -> None:
+    (tmp_path / "setup.py").write_text("")
+    assert load_config(tmp_path).project == ""
+
+
+def test_poetry_projects_may_lack_a_project_table(tmp_path: Path) -> None:
+    assert load_config(_write(tmp_path, '[tool.poetry]\nname = "older"\n')).project == "older"
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (None, "there is no pyproject.toml", "relenv bundle PATH"),
+        ("[project\n", "is not valid TOML", ""),
+        ("[tool.other]\n", "no [project] table", "name"),
+        (PROJECT + '[tool.relenv]\npyhton = "3.13"\n', "unknown key `pyhton`", "`python`"),
+        (PROJECT + "[tool.relenv]\nzzz = 1\n", "unknown key `zzz`", "known keys: extras, name, python"),
+        (PROJECT + "[tool.relenv]\npython = 3.13\n", "`python` must be a version", ""),
+        (PROJECT + '[tool.relenv]\nname = "a/b"\n', "`name` must be a file name", ""),
+        (PROJECT + '[tool.relenv]\nextras = "web"\n', "`extras` must be a list", ""),
+        (PROJECT + 'optional-dependencies = { web = [] }\n[tool.relenv]\nextras = ["wbe"]\n', "`wbe`", "`web`"),
+        (PROJECT + "[tool]\nrelenv = 3\n", "must be a table", ""),
+        (PROJECT + 'requires-python = "three"\n', "requires-python is not a version range", ""),
+    ],
+)
+def test_errors_name_the_place_and_what_to_do(tmp_path: Path, text: str | None, message: str, hint: str) -> None:
+    if text is not None:
+        _write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path)
+    assert message in caught.value.message
+    assert str(tmp_path) in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_a_project_that_is_no_directory(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not a directory"):
+        load_config(tmp_path / "missing")
