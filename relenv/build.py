@@ -268,7 +268,7 @@ class _NodeBuild:
             toolchain=self.run.toolchain,
             work=self.work,
             deps=self.work / "deps",
-            prefix=f"{PREFIX}/src/{self.node.name}",
+            name=self.node.name,
         )
         for need in self.node.needs:
             merge(self.run.artifacts[need].path, self.work / "deps")

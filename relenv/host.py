@@ -11,6 +11,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from relenv.errors import HostError
+from relenv.recipes.model import COMPILER_WRAPPER, PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,29 +100,28 @@ def find_tools(environ: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-WRAPPER = """\
-#!/bin/sh
-exec {compiler} -ffile-prefix-map={work}={prefix} "$@" -isystem {deps}/include -L{deps}/lib
-"""
-"""How a build step reaches the compiler: paths of this machine go in here, so that they appear in no flag that a
-package might record, nor in what the compiler writes."""
+def lay_tools(into: Path, *, found: Mapping[str, str], toolchain: Toolchain, work: Path, deps: Path, name: str) -> None:
+    """Fill a directory that is to be the whole PATH of a build step.
 
-
-def lay_tools(
-    into: Path, *, found: Mapping[str, str], toolchain: Toolchain, work: Path, deps: Path, prefix: str
-) -> None:
-    """Fill a directory that is to be the whole PATH of a build step."""
+    Args:
+        into: the directory.
+        found: where the machine's programs are.
+        toolchain: where the compiler is.
+        work: the work directory, which the compiler shall not mention.
+        deps: headers and libraries that the compiler shall find.
+        name: what is being built.
+    """
     into.mkdir(parents=True)
-    for name, place in found.items():
-        (into / name).symlink_to(place)
-    for name in BINUTILS:
-        (into / name).symlink_to(toolchain.tool(name))
-    for name in COMPILERS:
-        text = WRAPPER.format(
-            compiler=shlex.quote(str(toolchain.tool(name))),
+    for tool, place in found.items():
+        (into / tool).symlink_to(place)
+    for tool in BINUTILS:
+        (into / tool).symlink_to(toolchain.tool(tool))
+    for tool in COMPILERS:
+        text = COMPILER_WRAPPER.format(
+            compiler=shlex.quote(str(toolchain.tool(tool))),
             work=shlex.quote(str(work)),
             deps=shlex.quote(str(deps)),
-            prefix=prefix,
+            place=f"{PREFIX}/src/{name}",
         )
-        (into / name).write_text(text)
-        (into / name).chmod(0o755)
+        (into / tool).write_text(text)
+        (into / tool).chmod(0o755)

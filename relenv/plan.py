@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from relenv.recipes.model import BUILD_ENV, PREFIX, Recipe
+from relenv.recipes.model import BUILD_ENV, COMPILER_WRAPPER, PREFIX, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,6 +96,7 @@ def _key(recipe: Recipe, needs: list[str], platform: Platform, toolchain_key: st
         "platform": [platform.triplet, platform.openssl_target],
         "toolchain": toolchain_key,
         "environment": BUILD_ENV,
+        "wrapper": COMPILER_WRAPPER,
         "prefix": PREFIX,
     }
     text = json.dumps(content, sort_keys=True, ensure_ascii=True)

@@ -1,10 +1,16 @@
 """The pip shim: stock pip, then scripts that find their interpreter beside themselves.
 
 This package is laid into environments as `lib/python3.X/relenv_pip` and runs there on CPython 3.11 to 3.14.
-Hence: the standard library only, nothing of relenv's, relative imports, and nothing imported on the way here.
+Hence: the standard library only, nothing of relenv's, and relative imports.
 
 - `scripts`: bytes in, bytes out: which shebang is a Python's, and the trampoline that takes its place
 - `records`: finds such scripts in an environment, rewrites them, mends RECORD
 - `adopt`: makes `bin/pip*` and `python -m pip` come through here
 - `cli`: what those two run
 """
+
+from .adopt import adopt_pip
+from .cli import heal
+from .records import Note, Report, reconcile
+
+__all__ = ["Note", "Report", "adopt_pip", "heal", "reconcile"]

@@ -27,7 +27,7 @@ def main() -> int:
 
     pip may also exit by itself. Either way, and after an interrupt, the environment is put in order.
     """
-    prefix = Path(__file__).parents[3]
+    prefix = _prefix()
     arguments = sys.argv[1:]
     if not _is_for(prefix, arguments):
         return _pip(arguments)
@@ -44,9 +44,28 @@ def main() -> int:
         _put_in_order(prefix, began)
 
 
+def heal() -> None:
+    """Put the running Python's environment in order after something else than the shim ran pip, as ensurepip does.
+
+    Nothing is done in a virtual environment: its pip and scripts are its own.
+    """
+    prefix = _prefix()
+    if _is_active(prefix):
+        _put_in_order(prefix, time.time())
+
+
+def _prefix() -> Path:
+    return Path(__file__).parents[3]
+
+
+def _is_active(prefix: Path) -> bool:
+    """Tell whether `prefix` is that of the running Python, not the base of its virtual environment."""
+    return Path(sys.prefix).samefile(prefix)
+
+
 def _is_for(prefix: Path, arguments: Sequence[str]) -> bool:
     """Tell whether this pip is to change the environment that the shim is in."""
-    if not Path(sys.prefix).samefile(prefix):  # a virtual environment on top of it, with system site-packages
+    if not _is_active(prefix):
         return False
     if any(word.partition("=")[0] == "--python" for word in arguments):  # pip starts itself again over there
         return False

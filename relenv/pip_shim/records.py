@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from . import scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,9 +174,11 @@ def _record_edits(prefix: Path, edits: Mapping[Path, bytes], since: float | None
         records = _records(site)
         fresh = {path for path, written in records.items() if since is not None and written >= since}
         changed = _relative(edits.items(), site)
-        standing = _relative(_trampolines(prefix), site) if fresh else {}
+        known = (_relative(_trampolines(prefix), site) if fresh else {}) | changed
+        # most distributions have no scripts: do not parse a RECORD that does not even name the directory
+        folders = {f"{name.rpartition('/')[0]}/".encode() for name in known}
         for record in records if changed else fresh:
-            mended = _mended(record, standing | changed if record in fresh else changed)
+            mended = _mended(record, known if record in fresh else changed, folders)
             if mended is not None:
                 yield record, mended
 
@@ -184,10 +186,12 @@ def _record_edits(prefix: Path, edits: Mapping[Path, bytes], since: float | None
 def _records(site: Path) -> dict[Path, float]:
     """Return every RECORD and when it was written."""
     found = {}
-    for folder in sorted(site.iterdir()):
-        if folder.name.endswith(".dist-info"):
-            with suppress(OSError):  # none, or just being uninstalled
-                found[folder / "RECORD"] = (folder / "RECORD").stat().st_mtime
+    with os.scandir(site) as entries:
+        names = sorted(entry.name for entry in entries if entry.name.endswith(".dist-info"))
+    for name in names:
+        with suppress(OSError):  # none, or just being uninstalled
+            record = site / name / "RECORD"
+            found[record] = record.stat().st_mtime
     return found
 
 
@@ -203,14 +207,12 @@ def _trampolines(prefix: Path) -> Iterator[tuple[Path, bytes]]:
                 yield path, data
 
 
-def _mended(record: Path, contents: Mapping[str, bytes]) -> bytes | None:
+def _mended(record: Path, contents: Mapping[str, bytes], folders: Collection[bytes]) -> bytes | None:
     try:
         data = record.read_bytes()
     except OSError:
         return None
-    # most distributions have no scripts: do not parse what does not even name the directory
-    folders = {name.rpartition("/")[0] for name in contents}
-    if not any(f"{folder}/".encode() in data for folder in folders):
+    if not any(folder in data for folder in folders):
         return None
     mended = mend(data, contents)
     return None if mended == data else mended

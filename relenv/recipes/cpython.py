@@ -69,15 +69,12 @@ BASE_EXTENSIONS = frozenset(
     ]
 )
 _UNTIL_312 = frozenset({"audioop", "ossaudiodev", "spwd"})
-_SINCE_312 = frozenset({"_sha2", "_xxinterpchannels", "_xxsubinterpreters", "xxlimited", "xxlimited_35"})
+_SINCE_312 = frozenset({"_sha2", "_xxinterpchannels", "_xxsubinterpreters"})
 
 EXTENSIONS: dict[str, frozenset[str]] = {
-    "3.11": BASE_EXTENSIONS
-    | _UNTIL_312
-    | {"_sha256", "_sha512", "_typing", "_xxsubinterpreters", "xxlimited", "xxlimited_35"},
+    "3.11": BASE_EXTENSIONS | _UNTIL_312 | {"_sha256", "_sha512", "_typing", "_xxsubinterpreters"},
     "3.12": BASE_EXTENSIONS | _UNTIL_312 | _SINCE_312,
-    "3.13": BASE_EXTENSIONS
-    | {"_interpchannels", "_interpqueues", "_interpreters", "_sha2", "xxlimited", "xxlimited_35"},
+    "3.13": BASE_EXTENSIONS | {"_interpchannels", "_interpqueues", "_interpreters", "_sha2"},
     "3.14": BASE_EXTENSIONS
     | {
         "_hmac",
@@ -87,8 +84,6 @@ EXTENSIONS: dict[str, frozenset[str]] = {
         "_remote_debugging",
         "_sha2",
         "_zstd",
-        "xxlimited",
-        "xxlimited_35",
     },
 }
 """The extension modules in lib-dynload, exactly. Left out: `_tkinter` (needs X11), `_gdbm` (GPL), `_dbm` (its free

@@ -82,6 +82,13 @@ SYMBOLS = frozenset({"src", "work", "out", "deps", "prefix", "triplet", "openssl
 installed (DESTDIR-like, without the prefix), `{deps}` the artifacts of `needs` merged, `{prefix}` PREFIX,
 and the platform's names. They are filled in by the executor, so that a key does not depend on the machine."""
 
+COMPILER_WRAPPER = """\
+#!/bin/sh
+exec {compiler} -ffile-prefix-map={work}={place} "$@" -isystem {deps}/include -L{deps}/lib -Wl,-rpath-link,{deps}/lib
+"""
+"""How a build step reaches the compiler: paths of this machine go in here, so that they appear in no flag that a
+package might record, nor in what the compiler writes."""
+
 BUILD_ENV: dict[str, str] = {
     "CC": "gcc",
     "CXX": "g++",

@@ -235,8 +235,10 @@ def test_every_version_with_the_tarball_is_found() -> None:
     [
         ("Get:1 http://a.example sid InRelease [1 kB]\nReading package lists...", ""),
         (
-            "Err:2 http://a.example nosuch Release\n  404  Not Found [IP: 192.0.2.1 80]\n"
-            "Reading package lists...\nE: The repository 'x' does not have a Release file.",
+            (
+                "Err:2 http://a.example nosuch Release\n  404  Not Found [IP: 192.0.2.1 80]\n"
+                "Reading package lists...\nE: The repository 'x' does not have a Release file."
+            ),
             "404 Not Found",
         ),
         ("W: a warning\nE: Unable to find a source package for zlib", "Unable to find a source package for zlib"),

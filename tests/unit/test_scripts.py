@@ -169,6 +169,7 @@ BODIES = {
     "sets its doc": "__doc__ = 'mine'\n",
     "sets its doc after a future": "from __future__ import annotations\n__doc__ = 'mine'\n",
     "utf-8 cookie": "# -*- coding: utf-8 -*-\n'é'\nimport re\n",
+    "backslashes": "\\\n'doc'\nfrom __future__ import \\\n  annotations\n",
     "warns": '"doc"\nx = "\\d"\nx is 1\n',
 }
 
@@ -242,7 +243,6 @@ def test_cookie_below_line_two_does_not_count() -> None:
         b"# coding: hex\nx = 1\n",
         b"# coding: ascii\nx = '\xe9'\n",
         b"x = 1\x00\n",
-        b"\\\n'doc'\nfrom __future__ import annotations\n",
         b"from __future__ import nonsense\n",
         b"(" * 100_000,
     ],

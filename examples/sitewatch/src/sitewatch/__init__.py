@@ -1,0 +1,1 @@
+"""Checks HTTPS sites and remembers how they did."""

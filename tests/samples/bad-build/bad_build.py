@@ -1,0 +1,2 @@
+def main():
+    print("bad-build: never printed")

@@ -1,0 +1,3 @@
+import sys
+
+sys.exit("bad-build: this build fails on purpose")

@@ -1,0 +1,5 @@
+import a_module_that_nobody_installed
+
+
+def main():
+    print("broken-import: never printed")

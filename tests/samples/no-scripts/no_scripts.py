@@ -1,0 +1,5 @@
+"""A library."""
+
+
+def answer():
+    return 42
