@@ -47,8 +47,9 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         The exit code.
     """
     args = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored, and that stays
+            signal.signal(number, _interrupt)
     try:
         code: int = args.run(args, _context(args, os.environ if environ is None else environ))
     except KeyboardInterrupt:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from io import BufferedRandom
 
-    from relenv.ui import Ui
+    from relenv.ui import Ui, Work
 
 STORED = 0
 DEFLATED = 8
@@ -243,20 +243,11 @@ def write_zip(
         _fresh(into) as out,
     ):
         archive = _Zip(out, top=top, epoch=epoch)
-        with closing(_squeezed(files, squeezer, jobs)) as contents:
-            for file, content in contents:
-                if content:
-                    archive.add(file, content)
-                else:
-                    archive.stream(file, squeezer)
-                work.advance(file.size)
+        _fill_zip(archive, files, squeezer, jobs, work)
         if last:
             name, data = last(archive.members)
             archive.add(_File(name=name, size=len(data)), squeezer.squeeze(data))
-        archive.finish()
-        size = out.tell()
-        out.seek(0)
-        sha256 = hashlib.file_digest(out, "sha256").hexdigest()
+        size, sha256 = archive.finish()
     return Archive(path=into, sha256=sha256, size=size, members=tuple(archive.members))
 
 
@@ -603,8 +594,8 @@ class _Zip:
             mode = stat.S_IMODE(file.mode)
             self.members.append(Member(path=file.name, sha256=facts.sha256, size=facts.size, mode=mode))
 
-    def finish(self) -> None:
-        """Write the directory and what says where it is (APPNOTE 4.3.14 to 4.3.16)."""
+    def finish(self) -> tuple[int, str]:
+        """Write the directory and what says where it is (APPNOTE 4.3.14 to 4.3.16); return size and sha256."""
         out, count = self._out, self._count
         start, size = self._end, len(self._directory)
         out.write(self._directory)
@@ -614,6 +605,19 @@ class _Zip:
             out.write(struct.pack("<4sLQL", b"PK\6\7", 0, start + size, 1))
         counts = (0xFFFF if count >= ZIP64_COUNT else count,) * 2
         out.write(struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *counts, _narrow(size), _narrow(start), 0))
+        end = out.tell()
+        out.seek(0)
+        return end, hashlib.file_digest(out, "sha256").hexdigest()
+
+
+def _fill_zip(archive: _Zip, files: Sequence[_File], squeezer: _Squeezer, jobs: int | None, work: Work) -> None:
+    with closing(_squeezed(files, squeezer, jobs)) as contents:
+        for file, content in contents:
+            if content:
+                archive.add(file, content)
+            else:
+                archive.stream(file, squeezer)
+            work.advance(file.size)
 
 
 def dos_time(epoch: int) -> tuple[int, int]:
