@@ -128,18 +128,15 @@ def _row(path: str, content: bytes, old: str) -> str:
 
 def _belongs_to(prefix: Path, former: Iterable[Path]) -> Callable[[str], bool]:
     """Return the test for `scripts.rewrite`; scripts share few interpreters, so it looks at each one once."""
-    bins = {os.path.normpath(place.absolute() / "bin") for place in (prefix, *former)}
-    real = (prefix / "bin").resolve()
+    homes = [(place / "bin").resolve() for place in (prefix, *former)]
 
     @cache
     def is_ours(path: str) -> bool:
         folder = Path(path).parent
-        if os.path.normpath(folder) in bins or not os.access(path, os.F_OK):
-            return True
-        if folder.resolve() == real:
+        if not os.access(path, os.F_OK) or folder.resolve() in homes:
             return True
         # a link to our interpreter from elsewhere is ours, a virtual environment on top of it is not
-        return Path(path).resolve().parent == real and not (folder.parent / "pyvenv.cfg").exists()
+        return Path(path).resolve().parent == homes[0] and not (folder.parent / "pyvenv.cfg").exists()
 
     return is_ours
 

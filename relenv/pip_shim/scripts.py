@@ -100,7 +100,8 @@ def carries(data: bytes, interpreter: str = "python3") -> bool:
 def trampoline(body: bytes, *, interpreter: str = "python3", flags: str = "") -> bytes:
     """Return a script that runs `body`, a Python source or zip application without its shebang.
 
-    Python sees the same `__doc__`, `__future__` imports and encoding as it would below an ordinary shebang.
+    Python sees the same `__doc__`, `__future__` imports and encoding as it would below an ordinary shebang; only
+    the indentation that 3.13 and later take off a docstring's lines stays.
 
     Args:
         body: what to run; an encoding cookie is heeded in its first line, as in line 2 of a script.

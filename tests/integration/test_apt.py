@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -204,6 +205,24 @@ def test_the_first_suite_that_has_it_gives_it(tmp_path: Path, repository: Reposi
     assert run.readings == ["there", "here"]
 
 
+def test_all_of_it_is_ours(tmp_path: Path, repository: Repository) -> None:
+    repository.add("here", "1-1", b"one", pool=b"one")
+    Run(tmp_path, repository.etc).fetch(wanted(b"one"))
+    assert {path.stat().st_uid for path in (tmp_path / "a cache").rglob("*")} == {os.getuid()}
+
+
+def test_what_else_apt_is_configured_for_is_not_read(
+    tmp_path: Path, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.add("here", "1-1", b"one", pool=b"one")
+    repository.add("elsewhere", "2-1", b"two", pool=b"two")
+    (tmp_path / "other.list").write_text(f"deb-src [trusted=yes] copy:{repository.root}/debian elsewhere main\n")
+    (tmp_path / "apt.conf").write_text(f'Dir::Etc::sourcelist "{tmp_path}/other.list";\n')
+    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
+    with pytest.raises(SourceError, match="here: does not list it$"):
+        Run(tmp_path, repository.etc).fetch(wanted(b"two"))
+
+
 def test_a_suite_that_fails_does_not_stand_in_the_way(tmp_path: Path, repository: Repository) -> None:
     repository.add("here", "1-1", b"one", pool=b"one")
     run = Run(tmp_path, repository.etc)
@@ -227,8 +246,10 @@ def test_a_file_that_is_not_what_is_listed_is_not_taken(tmp_path: Path, reposito
 
 def test_what_nobody_lists_is_refused_suite_by_suite(tmp_path: Path, repository: Repository) -> None:
     repository.add("here", "1-1", b"one", pool=b"one")
-    with pytest.raises(SourceError, match=r"nosuch: .*; here: does not list it"):
-        Run(tmp_path, repository.etc).fetch(wanted(b"two", "nosuch"))
+    run = Run(tmp_path, repository.etc)
+    for _ in range(2):
+        with pytest.raises(SourceError, match="nosuch: File not found .*; here: does not list it"):
+            run.fetch(wanted(b"two", "nosuch"))
 
 
 def test_an_index_is_read_once_a_day(tmp_path: Path, repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +258,8 @@ def test_an_index_is_read_once_a_day(tmp_path: Path, repository: Repository, mon
     for run in (first, second):
         run.fetch(wanted(b"one"))
     monkeypatch.setattr(apt, "FRESH", 0)
-    third.fetch(wanted(b"one"))
+    for _ in range(2):
+        third.fetch(wanted(b"one"))
     assert [run.readings for run in (first, second, third)] == [["here"], [], ["here"]]
 
 
@@ -278,6 +300,18 @@ def test_a_machine_without_apt_says_so(tmp_path: Path) -> None:
 def test_a_machine_without_an_archive_says_so(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no archive is configured"):
         Run(tmp_path, tmp_path / "etc").fetch(ZLIB)
+
+
+def test_runs_at_once_read_an_index_once(tmp_path: Path, repository: Repository) -> None:
+    bodies = (b"one", b"two", b"three")
+    for number, body in enumerate(bodies):
+        repository.add("here", f"1-{number}", body, pool=body)
+    runs = [Run(tmp_path, repository.etc) for _ in bodies]
+    with ThreadPoolExecutor() as pool:
+        for run, body in zip(runs, bodies, strict=True):
+            pool.submit(run.archive.fetch, wanted(body), tmp_path / body.decode(), label="zlib")
+    assert [(tmp_path / body.decode()).read_bytes() for body in bodies] == list(bodies)
+    assert [suite for run in runs for suite in run.readings] == ["here"]
 
 
 def test_two_processes_share_a_cache(tmp_path: Path, repository: Repository) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from relenv import apt
 from relenv.apt import Entry, Listed, choose, codename, listings, machine_entries, parse_list, parse_sources
+from relenv.errors import ChecksumError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +25,7 @@ def test_deb822() -> None:
 # a comment
 Types: deb deb-src
 URIs: http://mirror.example/debian/
+# and another
   https://other.example/debian
 # about the suites
 Suites: bookworm bookworm-updates
@@ -88,6 +90,7 @@ deb [arch=amd64 signed-by=/d.gpg] https://docker.example/linux bookworm stable
 deb cdrom:[Debian GNU/Linux 12 _Bookworm_]/ bookworm main
 deb [signed-by=/k.gpg]copy:/srv/debian trixie main
 deb http://flat.example/ ./
+deb http://mirror.example/debian trixie contrib # not main
 rpm http://mirror.example/debian bookworm main
 """
     assert list(parse_list(text)) == [
@@ -228,6 +231,13 @@ def test_every_version_with_the_tarball_is_found() -> None:
     assert [each.version for each in listings(SHOWSRC, "ccc")] == ["3.5.6-1"]
     assert listings(SHOWSRC, "ddd") == []
     assert listings("", "aaa") == []
+
+
+def test_a_file_is_not_taken_on_the_word_of_apt(tmp_path: Path) -> None:
+    (tmp_path / "arrived").write_bytes(b"something else")
+    with pytest.raises(ChecksumError, match=r"^arrived has sha256 .* but 1234 is pinned"):
+        apt._Index._take(tmp_path / "arrived", "1234", tmp_path / "got", "")
+    assert not (tmp_path / "got").exists()
 
 
 @pytest.mark.parametrize(

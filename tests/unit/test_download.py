@@ -152,7 +152,7 @@ def test_the_server_is_asked_not_to_compress(site: Site, into: Path) -> None:
     site.script = [encoded]
     fetch(site.url, into)
     assert into.read_bytes() == BODY
-    assert site.requests[0]["accept-encoding"] == "identity"
+    assert [request["accept-encoding"] for request in site.requests] == ["identity"]
 
 
 def test_a_body_cut_short_is_resumed(site: Site, into: Path) -> None:
@@ -282,9 +282,9 @@ def swallowing() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/file"
 
 
-def test_an_unreachable_host_costs_one_probe_a_run(
-    swallowing: str, into: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def probed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """What was connected to in order to see whether it can be."""
     probed: list[tuple[str, int]] = []
     connect = socket.create_connection
 
@@ -293,6 +293,10 @@ def test_an_unreachable_host_costs_one_probe_a_run(
         return connect(place, timeout=timeout)
 
     monkeypatch.setattr(socket, "create_connection", counted)
+    return probed
+
+
+def test_an_unreachable_host_costs_one_probe_a_run(swallowing: str, into: Path, probed: list[tuple[str, int]]) -> None:
     mine, began = fetcher(connect=0.3), time.monotonic()
     for name in ("a", "b", "c"):
         with pytest.raises(FetchError, match=r"127\.0\.0\.1 (does not answer|cannot be reached)"):
@@ -310,17 +314,23 @@ def test_a_refused_connection_is_not_retried(into: Path) -> None:
             Fetcher(environ={}).fetch(url, into, sha256=SHA256, ui=quiet(), label="file 1")
 
 
-def test_a_redirect_into_the_void_names_the_void(site: Site, swallowing: str, into: Path) -> None:
+def test_a_redirect_into_the_void_names_the_void(
+    site: Site, swallowing: str, into: Path, probed: list[tuple[str, int]]
+) -> None:
     def away(request: BaseHTTPRequestHandler) -> None:
         request.send_response(302)
         request.send_header("Location", swallowing)
         request.send_header("Content-Length", "0")
         request.end_headers()
 
-    site.script = [away]
-    with pytest.raises(FetchError, match=r"127\.0\.0\.1 (does not answer|cannot be reached)"):
-        fetcher(connect=0.3).fetch(site.url, into, sha256=SHA256, ui=quiet(), label="file 1")
-    assert len(site.requests) == 1
+    site.script = [serve(), away, away]
+    mine = fetcher(connect=0.3)
+    mine.fetch(site.url, into, sha256=SHA256, ui=quiet(), label="file 1")
+    for _ in range(2):
+        with pytest.raises(FetchError, match=r"127\.0\.0\.1 (does not answer|cannot be reached)"):
+            mine.fetch(site.url, into, sha256=SHA256, ui=quiet(), label="file 1")
+    assert len(site.requests) == 3
+    assert len(probed) == 2  # the site and the void
 
 
 def test_a_proxy_of_the_environment_is_used(site: Site, into: Path) -> None:

@@ -249,15 +249,16 @@ def test_what_cannot_be_written_is_reported(env: Env, monkeypatch: pytest.Monkey
 def test_killed_run_is_finished_by_the_next(env: Env, monkeypatch: pytest.MonkeyPatch) -> None:
     env.script("a", shebang(env))
     env.record("one", "../../../bin/a")
-    replace = Path.replace
+    replace, done = Path.replace, list[Path]()
 
-    def die_at_script(self: Path, target: Path) -> Path:
-        if target.name == "a":
+    def die_half_way(self: Path, target: Path) -> Path:
+        if done:
             raise KeyboardInterrupt
+        done.append(target)
         return replace(self, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", die_at_script)
+        patch.setattr(Path, "replace", die_half_way)
         with pytest.raises(KeyboardInterrupt):
             records.reconcile(env.root)
     records.reconcile(env.root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import io
 import os
 import re
@@ -98,6 +99,7 @@ def test_what_installers_write_is_replaced(shebang: str) -> None:
         b"#!/bin/sh\n'''exec' \"/old/bin/python3 \"$0\" \"$@\"\n' '''\nprint(1)\n",
         b"#!/bin/sh\n'''exec'  \"$0\" \"$@\"\n' '''\nprint(1)\n",
         b"#!/bin/sh\n'''exec' /old/bin/python3",
+        b"#!/bin/sh\n'''exec' /old/bin/python3 \"$0\" \"$@\"",
         b"#!/bin/sh\n''':'\nexec python3 \"$0\"\n'''\nprint(1)\n",
         b"#!/usr/bin/perl\nprint 1;\n",
         b"#!/usr/bin/perl\n# caf\xe9\n",
@@ -106,7 +108,7 @@ def test_what_installers_write_is_replaced(shebang: str) -> None:
         b"",
         b"\x7fELF\x02\x01#!/old/bin/python3\n",
         b"\xef\xbb\xbf#!/old/bin/python3\n",
-        b"print('#!/old/bin/python3')\n",
+        b"# /old/bin/python3\nprint(1)\n",
     ],
 )
 def test_everything_else_is_left_alone(data: bytes) -> None:
@@ -139,6 +141,11 @@ def test_flags_that_isolation_does_not_imply_are_kept(options: str, flags: str) 
 def test_interpreter_that_would_need_quoting_is_refused(interpreter: str) -> None:
     with pytest.raises(ValueError, match="plain relative path"):
         scripts.header(interpreter)
+
+
+def test_flags_that_are_no_letters_are_refused() -> None:
+    with pytest.raises(ValueError, match="flags"):
+        scripts.header(flags="u; x")
 
 
 # --- what the script itself sees
@@ -178,7 +185,10 @@ def namespace(source: bytes) -> dict[str, object]:
     names: dict[str, object] = {}
     exec(compile(source, "x", "exec", dont_inherit=True), names)  # noqa: S102 - to see what a script sees
     del names["__builtins__"]
-    return {name: str(value) for name, value in names.items()} | {"__doc__": names.get("__doc__")}
+    doc = names.get("__doc__")
+    if sys.version_info >= (3, 13) and isinstance(doc, str):
+        doc = inspect.cleandoc(doc)  # what it does itself to docstrings, but not to assigned ones
+    return {name: str(value) for name, value in names.items()} | {"__doc__": doc}
 
 
 @pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore::DeprecationWarning")
@@ -230,8 +240,14 @@ def test_cookie_of_another_encoding_stays_where_python_looks_for_it() -> None:
 
 
 def test_cookie_below_line_two_does_not_count() -> None:
-    assert b"\n# coding: latin-1\n" in change("x = 'é'\n# coding: latin-1\n")
-    assert namespace(change("# c\n# coding: latin-1\nx = 'é'\n"))["x"] == "é"
+    script = change("# c\n# coding: latin-1\nx = 'é'\n")
+    assert script.startswith(scripts.header())
+    assert namespace(script)["x"] == "é"
+
+
+def test_docstring_may_have_what_the_encoding_has_not() -> None:
+    script = change(b"# coding: latin-1\n'\\u20ac'\nfrom __future__ import annotations\n")
+    assert namespace(script)["__doc__"] == "€"
 
 
 @pytest.mark.parametrize(
@@ -245,6 +261,7 @@ def test_cookie_below_line_two_does_not_count() -> None:
         b"x = 1\x00\n",
         b"from __future__ import nonsense\n",
         b"(" * 100_000,
+        b"-" * 100_000 + b"1",
     ],
 )
 def test_what_python_would_refuse_is_reported(body: bytes) -> None:

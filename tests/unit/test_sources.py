@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -50,9 +51,11 @@ class FakeFetcher(Fetcher):
         super().__init__(environ={})
         self.serves: dict[str, bytes] = {}
         self.asked: list[str] = []
+        self.takes = 0.0
 
     def fetch(self, url: str, into: Path, *, sha256: str, ui: Ui, label: str) -> None:  # noqa: ARG002
         self.asked.append(url)
+        time.sleep(self.takes)
         body = self.serves.get(url)
         if body is None:
             part_of(into).write_bytes(b"so far")
@@ -326,7 +329,7 @@ def test_nothing_is_recorded_of_a_failure(world: World) -> None:
 
 
 def test_two_threads_fetch_one_tarball_once(world: World) -> None:
-    world.web.serves = {MIRROR: BODY}
+    world.web.serves, world.web.takes = {MIRROR: BODY}, 0.05
     origins = []
     threads = [threading.Thread(target=lambda: origins.append(world.open().obtain(ZLIB).origin)) for _ in range(4)]
     for thread in threads:

@@ -1,0 +1,111 @@
+"""One interpreter a run, compiled into the cache by its key; the cache is RELENV_DATA's, else the user's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "sitewatch"
+AWKWARD = "söme where else"
+"""A directory name with a space and a letter outside ASCII."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines of stderr from the error on."""
+        lines = self.stderr.splitlines()
+        first = next((at for at, line in enumerate(lines) if line.startswith("error:")), len(lines))
+        return lines[first:]
+
+
+Relenv = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    chosen = os.environ.get("RELENV_DATA")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("relenv", appauthor=False)
+
+
+@pytest.fixture(scope="session")
+def relenv(data: Path) -> Relenv:
+    """Run relenv as a user does: another process, its own environment."""
+
+    def run(
+        *arguments: str | Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        check: bool = True,
+    ) -> Outcome:
+        done = subprocess.run(
+            [sys.executable, "-m", "relenv", *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, "RELENV_DATA": str(data), **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        if check:
+            assert done.returncode == 0, done.stderr
+        return Outcome(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def interpreter(relenv: Relenv) -> Path:
+    """The interpreter's directory in the store; not to be changed."""
+    return Path(json.loads(relenv("build", "--json").stdout)["path"])
+
+
+@pytest.fixture
+def environment(relenv: Relenv, interpreter: Path, tmp_path: Path) -> Path:  # noqa: ARG001 - it must be built
+    """A fresh environment."""
+    relenv("create", tmp_path / "environment")
+    return tmp_path / "environment"
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Callable[[str], Path]:
+    """Copy a sample project, so that building it leaves nothing in the checkout."""
+
+    def copy(name: str) -> Path:
+        source = EXAMPLE if name == "example" else SAMPLES / name
+        return shutil.copytree(source, tmp_path / "projects" / name, ignore=shutil.ignore_patterns("build", "*.egg-info"))
+
+    return copy
+
+
+def say(program: Path, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    """Run a program of an environment with nothing in its process environment, and return what it printed."""
+    done = subprocess.run(
+        [program, *arguments],
+        cwd=cwd,
+        env=dict(env or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{program}: {done.stdout}\n{done.stderr}"
+    return done.stdout

@@ -1,0 +1,130 @@
+"""The interpreter: complete, and independent of its place and of the host."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import AWKWARD, say
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
+
+from relenv.relocate.elf import elf_files, inspect
+
+GLIBC = re.compile(r"(ld-linux.*|lib(c|m|dl|pthread|rt|util|crypt|resolv))\.so\.\d+")
+MODULES = (
+    "ssl, sqlite3, ctypes, lzma, bz2, zlib, curses, readline, uuid, hashlib, decimal, asyncio, multiprocessing, venv"
+)
+
+
+@pytest.fixture
+def moved(interpreter: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(interpreter, tmp_path / AWKWARD / "python", symlinks=True)
+
+
+def test_it_imports_what_it_should_wherever_it_is(moved: Path) -> None:
+    assert say(moved / "bin/python3", "-c", f"import {MODULES}; import sys; print(sys.prefix)").strip() == str(moved)
+
+
+def test_nothing_names_a_place_of_this_machine(interpreter: Path, data: Path) -> None:
+    strays = {str(data).encode(), str(Path.home()).encode() + b"/", os.uname().nodename.encode() + b"."}
+    for path in interpreter.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            content = path.read_bytes()
+            assert not [stray for stray in strays if stray in content], path
+
+
+def test_every_library_is_inside_or_glibcs(interpreter: Path) -> None:
+    ours = {path.name for path in (interpreter / "lib").glob("*.so*")}
+    for path in elf_files(interpreter):
+        elf = inspect(path)
+        assert elf is not None
+        assert not elf.runpath, path
+        for name in elf.needed:
+            assert name in ours or GLIBC.fullmatch(name), f"{path} needs {name}"
+        if set(elf.needed) & ours:
+            assert elf.rpath.startswith("$ORIGIN"), path
+            assert (path.parent / elf.rpath.replace("$ORIGIN", ".")).resolve() == interpreter / "lib"
+
+
+def test_nothing_needs_more_than_glibc_2_17(interpreter: Path) -> None:
+    for path in elf_files(interpreter):
+        with path.open("rb") as file:
+            sections = ELFFile(file).iter_sections()
+            for section in (s for s in sections if isinstance(s, GNUVerNeedSection)):
+                for _, versions in section.iter_versions():
+                    for version in versions:
+                        found = re.fullmatch(r"GLIBC_(\d+)\.(\d+).*", version.name)
+                        assert not found or (int(found[1]), int(found[2])) <= (2, 17), f"{path}: {version.name}"
+
+
+def test_it_runs_under_the_oldest_glibc(moved: Path, relenv) -> None:  # noqa: ANN001
+    toolchain = Path(relenv("toolchain", "download").stdout.strip())
+    sysroot = toolchain / "x86_64-linux-gnu/sysroot/lib"
+    program = [sysroot / "ld-2.17.so", "--library-path", f"{sysroot}:{moved}/lib", moved / "bin/python3"]
+    code = f"import {MODULES}; import os; print(os.confstr('CS_GNU_LIBC_VERSION'))"
+    done = subprocess.run([*program, "-I", "-c", code], env={}, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "glibc 2.17", done.stderr
+
+
+def test_sysconfig_follows_every_move(moved: Path) -> None:
+    code = "import sysconfig, json; print(json.dumps([v for v in sysconfig.get_config_vars().values() if type(v) is str]))"
+    for place in ("first", "second place"):
+        moved = moved.rename(moved.with_name(place))
+        values = json.loads(say(moved / "bin/python3", "-c", code))
+        assert str(moved) in values
+        assert not [value for value in values if "/relenv/" in value.replace("/relenv/src/", "")]
+        assert say(moved / "bin/python3-config", "--includes", env={"PATH": os.defpath}).startswith(f"-I{moved}")
+
+
+def test_pkg_config_files_are_relative(interpreter: Path) -> None:
+    files = sorted((interpreter / "lib/pkgconfig").glob("*.pc"))
+    assert len(files) > 5
+    for path in files:
+        text = path.read_text()
+        assert "prefix=${pcfiledir}/../.." in text
+        assert "/relenv" not in text
+
+
+def test_every_script_starts(moved: Path) -> None:
+    arguments = {"python3-config": "--help", "pydoc3": "sys"}
+    tried = set()
+    for script in sorted((moved / "bin").iterdir()):
+        name = re.sub(r"\d\.\d+", "3", script.name).replace("3-config", "3-config")
+        say(script, arguments.get(name, "--version"), env={"PATH": os.defpath})
+        tried.add(script.name)
+    assert {"python3", "pip3", "pydoc3", "python3-config"} <= tried
+
+
+def test_optimisation_flags_arrived(interpreter: Path) -> None:
+    flags = say(interpreter / "bin/python3", "-Ic", "import sysconfig; print(sysconfig.get_config_var('PY_CFLAGS'))")
+    assert "-O3" in flags
+    assert "-DNDEBUG" in flags
+
+
+def test_sqlite_has_its_extensions(interpreter: Path) -> None:
+    code = "import sqlite3; print(*[r[0] for r in sqlite3.connect(':memory:').execute('pragma compile_options')])"
+    options = say(interpreter / "bin/python3", "-Ic", code).split()
+    for name in ("FTS3", "FTS4", "FTS5", "RTREE", "GEOPOLY", "DBSTAT_VTAB", "COLUMN_METADATA", "SESSION", "MATH_FUNCTIONS"):
+        assert f"ENABLE_{name}" in options
+
+
+def test_bytecode_is_there_and_never_stale(interpreter: Path, moved: Path) -> None:
+    library = next((interpreter / "lib").glob("python3*"))
+    lacking = [
+        path
+        for path in library.glob("*.py")
+        if not list(path.parent.glob(f"__pycache__/{path.stem}.cpython-*.pyc"))
+    ]
+    assert lacking == []
+    env = {"PYTHONDONTWRITEBYTECODE": ""}
+    for path in library.rglob("*.py"):
+        os.utime(moved / path.relative_to(interpreter), (0, 0))
+    before = sorted(moved.rglob("*.pyc"))
+    say(moved / "bin/python3", "-c", "import json, asyncio", env=env)
+    assert sorted(moved.rglob("*.pyc")) == before
