@@ -268,7 +268,7 @@ class _NodeBuild:
             toolchain=self.run.toolchain,
             work=self.work,
             deps=self.work / "deps",
-            name=self.node.name,
+            recipe=self.node.recipe,
         )
         for need in self.node.needs:
             merge(self.run.artifacts[need].path, self.work / "deps")

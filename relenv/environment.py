@@ -110,11 +110,11 @@ def clean_environ(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith(strays)}
 
 
-def pip_install(environment: Environment, arguments: Sequence[str], *, environ: Mapping[str, str], what: str) -> None:
-    """Install into an environment through its pip shim.
+def pip_install(pip: Sequence[str | Path], arguments: Sequence[str], *, environ: Mapping[str, str], what: str) -> None:
+    """Install packages.
 
     Args:
-        environment: where.
+        pip: the command: an environment's pip shim, or another pip with its options.
         arguments: what follows `pip install`.
         environ: the process environment; pip's configuration in it is honoured.
         what: what is being installed, for the message.
@@ -131,7 +131,7 @@ def pip_install(environment: Environment, arguments: Sequence[str], *, environ: 
         "ignore",
     )
     try:
-        process.run([environment.root / "bin" / "pip3", "install", *options, *arguments], env=clean_environ(environ))
+        process.run([*pip, "install", *options, *arguments], env=clean_environ(environ))
     except process.CommandError as error:
         reasons = [line[7:] for line in error.tail.splitlines() if line.startswith("ERROR: ")]
         full = "No space left on device" in error.tail

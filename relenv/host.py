@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from relenv.recipes.model import Recipe
     from relenv.toolchain import Toolchain
 
 HOST_TOOLS = (
@@ -100,7 +101,9 @@ def find_tools(environ: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def lay_tools(into: Path, *, found: Mapping[str, str], toolchain: Toolchain, work: Path, deps: Path, name: str) -> None:
+def lay_tools(
+    into: Path, *, found: Mapping[str, str], toolchain: Toolchain, work: Path, deps: Path, recipe: Recipe
+) -> None:
     """Fill a directory that is to be the whole PATH of a build step.
 
     Args:
@@ -109,7 +112,7 @@ def lay_tools(into: Path, *, found: Mapping[str, str], toolchain: Toolchain, wor
         toolchain: where the compiler is.
         work: the work directory, which the compiler shall not mention.
         deps: headers and libraries that the compiler shall find.
-        name: what is being built.
+        recipe: what is being built.
     """
     into.mkdir(parents=True)
     for tool, place in found.items():
@@ -121,7 +124,9 @@ def lay_tools(into: Path, *, found: Mapping[str, str], toolchain: Toolchain, wor
             compiler=shlex.quote(str(toolchain.tool(tool))),
             work=shlex.quote(str(work)),
             deps=shlex.quote(str(deps)),
-            place=f"{PREFIX}/src/{name}",
+            place=f"{PREFIX}/src/{recipe.name}",
+            program_rpath=recipe.program_rpath,
+            shared_rpath=recipe.shared_rpath,
         )
         (into / tool).write_text(text)
         (into / tool).chmod(0o755)

@@ -199,7 +199,8 @@ def _assemble(
         _lay_in(artifact.path, root)
     _prune(root, interpreter.series)
     elf.strip(root, toolchain)
-    elf.apply_rpaths(elf.rpath_edits(root), toolchain)
+    if misplaced := elf.misplaced(root):
+        raise BuildError("a library would not be found: " + "; ".join(misplaced))
     sysconfig.relocate(root, interpreter.series)
     scripts.relocate(root)
     _verify(root, interpreter.series)

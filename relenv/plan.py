@@ -92,6 +92,7 @@ def _key(recipe: Recipe, needs: list[str], platform: Platform, toolchain_key: st
         "source": recipe.source.sha256,
         "steps": [[type(step).__name__, asdict(step)] for step in recipe.steps],
         "licence_files": recipe.licence_files,
+        "rpaths": [recipe.program_rpath, recipe.shared_rpath],
         "needs": needs,
         "platform": [platform.triplet, platform.openssl_target],
         "toolchain": toolchain_key,

@@ -154,7 +154,7 @@ def _install_app(context: Context, config: AppConfig, interpreter: Interpreter, 
     extras = f"[{','.join(config.extras)}]" if config.extras else ""
     with working(context.ui, f"Installing {label} and its dependencies", f"Installed {label} and its dependencies"):
         pip_install(
-            environment,
+            [environment.root / "bin" / "pip3"],
             ["--no-compile", "--", f"{wheel}{extras}"],
             environ={**context.environ, **compiler},
             what=label,

@@ -11,7 +11,7 @@ import build
 from pyproject_hooks import BackendUnavailable
 
 from relenv import process
-from relenv.environment import Environment, clean_environ, create, pip_install
+from relenv.environment import clean_environ, pip_install
 from relenv.errors import BuildError, ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -25,17 +25,24 @@ if TYPE_CHECKING:
 class BuildEnvironment:
     """An isolated environment in the sense of `build`: a protocol of that library."""
 
-    environment: Environment
-    extra: Mapping[str, str]
+    root: Path
+    pip: tuple[str | Path, ...]
 
     @property
     def python_executable(self) -> str:
         """The interpreter the backend runs on."""
-        return str(self.environment.python)
+        return str(self.root / "bin" / "python3")
 
     def make_extra_environ(self) -> Mapping[str, str]:
         """Return what the backend's environment has besides the caller's."""
-        return self.extra
+        return {}
+
+
+def isolate(interpreter: Interpreter, root: Path) -> BuildEnvironment:
+    """Make a virtual environment to build in: it is gone before anything is moved."""
+    python = interpreter.root / "bin" / "python3"
+    process.run([python, "-I", "-B", "-m", "venv", "--without-pip", root], env={"PATH": os.defpath})
+    return BuildEnvironment(root=root, pip=(python, "-I", "-B", "-m", "pip", "--python", root / "bin" / "python3"))
 
 
 def compiler_environ(toolchain: Toolchain, environ: Mapping[str, str]) -> dict[str, str]:
@@ -76,19 +83,18 @@ def build_wheel(
         BuildError: the backend failed. InstallError: what the build requires cannot be installed.
         ConfigError: [build-system] is not in order.
     """
-    environment = create(interpreter, work / "build-environment")
+    isolated = isolate(interpreter, work / "build-environment")
     base = {**clean_environ(environ), **compiler}
-    base["PATH"] = f"{environment.root / 'bin'}{os.pathsep}{environ.get('PATH', os.defpath)}"
+    base["PATH"] = f"{isolated.root / 'bin'}{os.pathsep}{environ.get('PATH', os.defpath)}"
     log = work / "backend.log"
 
     def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
         process.run(list(cmd), cwd=Path(cwd) if cwd else None, env={**base, **(extra_environ or {})}, log=log)
 
-    isolated = BuildEnvironment(environment=environment, extra={})
     try:
         builder = build.ProjectBuilder.from_isolated_env(isolated, str(project), runner)
-        _install(environment, builder.build_system_requires, environ=base, label=label)
-        _install(environment, builder.get_requires_for_build("wheel"), environ=base, label=label)
+        _install(isolated, builder.build_system_requires, environ=base, label=label)
+        _install(isolated, builder.get_requires_for_build("wheel"), environ=base, label=label)
         return Path(builder.build("wheel", str(work / "wheel")))
     except process.CommandError as error:
         raise _failure(label, error.tail, error.how) from error
@@ -113,10 +119,10 @@ def _failure(label: str, tail: str, reason: str) -> BuildError | OutputError:
     )
 
 
-def _install(environment: Environment, requires: set[str], *, environ: Mapping[str, str], label: str) -> None:
+def _install(isolated: BuildEnvironment, requires: set[str], *, environ: Mapping[str, str], label: str) -> None:
     if requires:
         pip_install(
-            environment,
+            isolated.pip,
             ["--", *sorted(requires)],
             environ=environ,
             what=f"what the build of {label} requires",

@@ -217,6 +217,8 @@ def recipe_for(source: Source) -> Recipe:
             Copy(pattern=f"{{work}}/dest{PREFIX}/*", into="{out}"),
         ),
         needs=needs_of(series),
+        # from lib/python3.13/lib-dynload
+        shared_rpath="$ORIGIN/../..",
         licence="PSF-2.0",
         licence_files=("LICENSE",),
         cost=220,

@@ -84,10 +84,16 @@ and the platform's names. They are filled in by the executor, so that a key does
 
 COMPILER_WRAPPER = """\
 #!/bin/sh
-exec {compiler} -ffile-prefix-map={work}={place} "$@" -isystem {deps}/include -L{deps}/lib -Wl,-rpath-link,{deps}/lib
+rpath='{program_rpath}'
+for word do
+    case $word in -shared) rpath='{shared_rpath}' ;; esac
+done
+exec {compiler} -ffile-prefix-map={work}={place} "$@" -isystem {deps}/include \\
+    -L{deps}/lib -Wl,-rpath-link,{deps}/lib -Wl,--disable-new-dtags,-rpath,"$rpath"
 """
-"""How a build step reaches the compiler: paths of this machine go in here, so that they appear in no flag that a
-package might record, nor in what the compiler writes."""
+"""How a build step reaches the compiler. Paths of this machine go in here, so that they appear in no flag that a
+package might record, nor in what the compiler writes. And so does the DT_RPATH: no `$` has to survive make and
+a shell, and nothing has to be patched into a finished file (what patchelf 0.18 writes, glibc 2.17 refuses)."""
 
 BUILD_ENV: dict[str, str] = {
     "CC": "gcc",
@@ -135,6 +141,10 @@ class Recipe:
     """Globs, relative to the source, of the licence texts."""
     cost: float
     """CPU seconds it took where it was measured: weighs the progress, and orders what may start."""
+    program_rpath: str = "$ORIGIN/../lib"
+    """Where a program of it finds libraries, from its place in the prefix."""
+    shared_rpath: str = "$ORIGIN"
+    """Where a shared object of it finds libraries."""
     on: tuple[str, ...] = ("x86_64-linux-gnu",)
     """Triplets it is for."""
 

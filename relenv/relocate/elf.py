@@ -1,7 +1,8 @@
-"""ELF files: what they need, and a DT_RPATH that finds it relative to the file itself.
+"""ELF files: what they need, and whether their DT_RPATH finds it relative to the file itself.
 
-DT_RPATH, not DT_RUNPATH: glibc consults the main program's DT_RPATH for whatever is loaded later, at any depth,
-and before LD_LIBRARY_PATH; DT_RUNPATH does neither (ld.so(8)).
+The compiler's wrapper has set it when they were linked. DT_RPATH, not DT_RUNPATH: glibc consults the main
+program's DT_RPATH for whatever is loaded later, at any depth, and before LD_LIBRARY_PATH; DT_RUNPATH does neither
+(ld.so(8)).
 """
 
 from __future__ import annotations
@@ -35,14 +36,6 @@ class Elf:
     soname: str
     rpath: str
     runpath: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class RpathEdit:
-    """The DT_RPATH a file is to have; empty to have none."""
-
-    path: Path
-    rpath: str
 
 
 def is_elf(path: Path) -> bool:
@@ -89,34 +82,24 @@ def elf_files(root: Path) -> Iterator[Path]:
                 yield path
 
 
-def rpath_edits(root: Path, *, libraries: str = "lib") -> list[RpathEdit]:
-    """Return what must change so that every ELF below `root` finds the libraries in `root/<libraries>`.
+def misplaced(root: Path, *, libraries: str = "lib") -> list[str]:
+    """Return what is wrong with how the ELF files below `root` find the libraries in `root/<libraries>`.
 
-    A file that needs none of them gets no DT_RPATH: one search fewer when it is loaded.
+    Each that needs one of them must have a DT_RPATH that is relative and leads there, and none a DT_RUNPATH.
     """
     ours = {path.name for path in (root / libraries).iterdir() if ".so" in path.name}
-    edits = []
+    found = []
     for path in elf_files(root):
         elf = inspect(path)
         if elf is None:
             continue
         relative = os.path.relpath(root / libraries, path.parent)
-        # the interpreter itself gets it in any case: it serves whatever is loaded later
-        program = path.parent == root / "bin"
-        wanted = ""
-        if program or ours.intersection(elf.needed):
-            wanted = "$ORIGIN" if relative == "." else f"$ORIGIN/{relative}"
-        if elf.runpath or elf.rpath != wanted:
-            edits.append(RpathEdit(path=path, rpath=wanted))
-    return edits
-
-
-def apply_rpaths(edits: list[RpathEdit], toolchain: Toolchain) -> None:
-    """Set the DT_RPATHs with the toolchain's patchelf: the same version everywhere, so the same bytes."""
-    tool = toolchain.root / "bin" / "patchelf"
-    for edit in edits:
-        change = ["--force-rpath", "--set-rpath", edit.rpath] if edit.rpath else ["--remove-rpath"]
-        process.run([tool, *change, edit.path])
+        wanted = "$ORIGIN" if relative == "." else f"$ORIGIN/{relative}"
+        if elf.runpath:
+            found.append(f"{path.relative_to(root)} has the DT_RUNPATH {elf.runpath}")
+        elif ours.intersection(elf.needed) and elf.rpath != wanted:
+            found.append(f"{path.relative_to(root)} has the DT_RPATH {elf.rpath!r}, not {wanted!r}")
+    return found
 
 
 def strip(root: Path, toolchain: Toolchain) -> None:

@@ -61,6 +61,8 @@ def _sysconfigdata(text: str) -> str:
     relative = {
         name: _PATH.sub("@PREFIX@", _settled(value)) if isinstance(value, str) else value
         for name, value in variables.items()
+        # where a build for WebAssembly would put files: PREFIX again, behind a dot
+        if not name.startswith("WASM_")
     }
     shown = pprint.pformat(relative, width=110)
     return template("sysconfigdata.py.in", {"VARIABLES": shown})

@@ -91,7 +91,9 @@ def sample(tmp_path: Path) -> Callable[[str], Path]:
 
     def copy(name: str) -> Path:
         source = EXAMPLE if name == "example" else SAMPLES / name
-        return shutil.copytree(source, tmp_path / "projects" / name, ignore=shutil.ignore_patterns("build", "*.egg-info"))
+        return shutil.copytree(
+            source, tmp_path / "projects" / name, ignore=shutil.ignore_patterns("build", "*.egg-info")
+        )
 
     return copy
 

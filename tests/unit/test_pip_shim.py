@@ -426,10 +426,11 @@ def test_user_site_is_out_of_sight(pip_env: Env, tmp_path: Path) -> None:
     (pip_env.root / "pyvenv.cfg").write_text(
         f"home = {PYTHON.parent}\ninclude-system-site-packages = true\n"  # else there is no user site
     )
-    (pip_env.site / "pip/_internal/cli/main.py").write_text("import sys\ndef main(args): print(sys.path)\n")
-    assert str(folder) not in pip_env.output("python3", "-m", "pip", PYTHONUSERBASE=str(tmp_path / "user"))
-    look = "import sys; print(sys.path)"
-    assert str(folder) in pip_env.output("python3", "-c", look, PYTHONUSERBASE=str(tmp_path / "user"))
+    user = {"PYTHONUSERBASE": str(tmp_path / "user")}
+    look = "import site, sys; print(site.ENABLE_USER_SITE, *[path for path in sys.path if 'user/' in path])"
+    (pip_env.site / "pip/_internal/cli/main.py").write_text(f"def main(args):\n    {look}\n")
+    assert pip_env.output("python3", "-c", look, **user).startswith(f"True {folder}")
+    assert pip_env.output("python3", "-m", "pip", **user) == "False\n"
 
 
 def test_pip_that_replaced_itself_is_adopted_again(pip_env: Env) -> None:
@@ -468,7 +469,8 @@ def test_error_inside_pip_is_not_mistaken_for_its_absence(pip_env: Env) -> None:
 def test_pip_works_without_the_shim(pip_env: Env) -> None:
     shutil.rmtree(pip_env.root / LIB / "relenv_pip")
     assert pip_env.output("python3", "-m", "pip", "flags") == "0\n"
-    assert pip_env.output("python3", str(pip_env.site / "pip"), "flags") == "0\n"
+    # run by its path, as pip's own subprocess of old, it has to find itself
+    assert pip_env.output("python3", "-S", str(pip_env.site / "pip"), "flags") == "0\n"
 
 
 RUNNER = "import runpy\nrunpy.run_module('pip', run_name='__main__', alter_sys=True)\n"

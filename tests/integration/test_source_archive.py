@@ -219,7 +219,7 @@ def test_what_else_apt_is_configured_for_is_not_read(
     (tmp_path / "other.list").write_text(f"deb-src [trusted=yes] copy:{repository.root}/debian elsewhere main\n")
     (tmp_path / "apt.conf").write_text(f'Dir::Etc::sourcelist "{tmp_path}/other.list";\n')
     monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
-    with pytest.raises(SourceError, match="here: does not list it$"):
+    with pytest.raises(SourceError, match=r"here: does not list it$"):
         Run(tmp_path, repository.etc).fetch(wanted(b"two"))
 
 
@@ -248,7 +248,7 @@ def test_what_nobody_lists_is_refused_suite_by_suite(tmp_path: Path, repository:
     repository.add("here", "1-1", b"one", pool=b"one")
     run = Run(tmp_path, repository.etc)
     for _ in range(2):
-        with pytest.raises(SourceError, match="nosuch: File not found .*; here: does not list it"):
+        with pytest.raises(SourceError, match=r"nosuch: [^;]*No such file[^;]*; here: does not list it"):
             run.fetch(wanted(b"two", "nosuch"))
 
 
