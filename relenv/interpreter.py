@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 
 from relenv import pip_shim, process, relocate
 from relenv.build import build
-from relenv.errors import BuildError, CheckError, ConfigError, UsageError
+from relenv.errors import BuildError, CheckError, ChecksumError, ConfigError, SourceError, UsageError
 from relenv.plan import KEY_LENGTH, Plan, make_plan
 from relenv.recipes.cpython import CPYTHON, DEFAULT_SERIES, EXTENSIONS, series_of
 from relenv.recipes.libraries import LIBRARIES
@@ -27,6 +28,8 @@ from relenv.texts import all_templates
 from relenv.toolchain import key_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from packaging.specifiers import SpecifierSet
 
     from relenv.build import Artifact
@@ -132,17 +135,24 @@ def resolve_plan(context: Context, releases: tuple[Recipe, ...]) -> Plan:
         source = context.sources.resolve(name, [recipe.source for recipe in candidates])
         return next(recipe for recipe in candidates if recipe.source.sha256 == source.sha256)
 
+    def choose_aim() -> Recipe:
+        with _others_named(context, releases):
+            recipe = choose(name, releases)
+            if not any(context.cache.store.glob(f"python-{recipe.version}-*")):
+                context.sources.obtain(recipe.source)  # what cannot be had is to be said before all else
+            return recipe
+
     needs = sorted({need for recipe in releases for need in recipe.needs})
     name = f"cpython-{series_of(releases[0].version)}"
     if len(releases) == 1:
         name = f"cpython-{releases[0].version}"
     with ThreadPoolExecutor(max_workers=4) as pool:
         try:
-            aim = pool.submit(choose, name, releases)
+            aim = pool.submit(choose_aim).result()
             chosen = {need: pool.submit(choose, need, LIBRARIES[need]) for need in needs}
             libraries = {need: future.result() for need, future in chosen.items()}
             return make_plan(
-                aim.result(),
+                aim,
                 libraries,
                 platform=context.platform,
                 toolchain_key=key_for(context.platform),
@@ -154,6 +164,29 @@ def resolve_plan(context: Context, releases: tuple[Recipe, ...]) -> Plan:
         finally:
             pool.shutdown(wait=True)
             process.resume()
+
+
+@contextmanager
+def _others_named(context: Context, releases: tuple[Recipe, ...]) -> Iterator[None]:
+    """Let an error that says that none of these releases can be obtained say which others can.
+
+    That one is listed somewhere does not mean that it can be had: it is obtained, to know.
+    """
+    try:
+        yield
+    except ChecksumError:
+        raise
+    except SourceError as error:
+        tried = {series_of(recipe.version) for recipe in releases}
+        others = []
+        for series in dict.fromkeys(series_of(recipe.version) for recipe in CPYTHON):
+            if series not in tried:
+                sources = [recipe.source for recipe in CPYTHON if series_of(recipe.version) == series]
+                with suppress(SourceError):
+                    others.append(context.sources.newest(sources).source.version)
+        if others:
+            error.hint = f"these can be had here: {', '.join(others)}\n{error.hint}"
+        raise
 
 
 def fetch_sources(context: Context, releases: tuple[Recipe, ...]) -> list[Obtained]:

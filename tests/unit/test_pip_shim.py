@@ -194,6 +194,8 @@ def test_shebang_with_another_spelling_of_the_prefix_is_ours(env: Env, tmp_path:
     for number, prefix in enumerate([tmp_path / "link", f"{tmp_path}/./x/../env"]):
         path = env.script(f"a{number}", f"#!{prefix}/bin/python3\n{SHOW}")
         assert records.reconcile(env.root).rewritten == (path,)
+    env.script("a", shebang(env))
+    assert records.reconcile(tmp_path / "link").rewritten == (tmp_path / "link/bin/a",)
 
 
 def test_shebang_with_a_link_to_the_interpreter_is_ours_but_not_that_of_a_virtual_environment(
@@ -415,6 +417,10 @@ def test_user_installs_are_refused(pip_env: Env, command: list[str]) -> None:
     assert not (pip_env.root / "bin" / "made").exists()
 
 
+def test_asking_what_the_user_has_is_not_refused(pip_env: Env) -> None:
+    assert pip_env.run("pip3", "list", "--user").returncode == 0
+
+
 def test_user_installs_set_elsewhere_are_overridden(pip_env: Env) -> None:
     assert pip_env.output("pip3", "install", "x", PIP_USER="1") == "0\n"
     assert pip_env.output("pip3", "list", PIP_USER="1").split()[1] == "1"
@@ -518,6 +524,15 @@ def test_scripts_that_stay_behind_are_named_once(pip_env: Env) -> None:
     while time.time() - path.stat().st_ctime < 1.5 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert pip_env.run("pip3", "install").stderr == ""
+
+
+def test_record_that_another_run_made_stale_is_mended(pip_env: Env) -> None:
+    pip_env.run("pip3", "install")
+    record = pip_env.record("made", "../../../bin/made")
+    record.write_bytes(record.read_bytes().replace(b"sha256=", b"sha256=x"))
+    assert wrong_rows(pip_env) == ["../../../bin/made"]
+    cli._put_in_order(pip_env.root, time.time() - 60)
+    assert wrong_rows(pip_env) == []
 
 
 def test_read_only_environment_is_a_warning_not_a_failure(

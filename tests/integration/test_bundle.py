@@ -1,0 +1,193 @@
+"""Bundles: of every backend, of real projects, and away from everything that made them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import AWKWARD, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Relenv
+
+MODULES = (
+    "ssl, sqlite3, ctypes, lzma, bz2, zlib, curses, readline, uuid, hashlib, decimal, asyncio, multiprocessing, venv"
+)
+
+
+def unzip(bundle: Path, into: Path) -> Path:
+    """Unpack as a user does, and return the single directory that comes out."""
+    into.mkdir(parents=True)
+    subprocess.run([shutil.which("unzip") or "unzip", "-q", bundle, "-d", into], check=True)
+    (top,) = into.iterdir()
+    return top
+
+
+@pytest.fixture(scope="module")
+def example(relenv: Relenv, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example's zip."""
+    folder = tmp_path_factory.mktemp("bundle")
+    source = Path(__file__).parents[2] / "examples/sitewatch"
+    outcome = relenv("bundle", source, cwd=folder)
+    assert outcome.stdout == "sitewatch.zip\n"
+    return folder / "sitewatch.zip"
+
+
+def test_the_example_runs_away_from_everything(example: Path, data: Path, tmp_path: Path) -> None:
+    """In a path with a space, with an empty environment, and with what made it out of the way."""
+    top = unzip(example, tmp_path / AWKWARD)
+    away = data.with_name(f"{data.name}.renamed-away")
+    data.rename(away)
+    try:
+        trace = tmp_path / "trace"
+        traced = ["strace", "-f", "-qq", "-e", "trace=open,openat,execve", "-o", str(trace)]
+        for script in ("sitewatch", "sitewatch-page"):
+            subprocess.run(
+                [*traced, top / "bin" / script, "demo" if script == "sitewatch" else "--help"], env={}, check=True
+            )
+            opened = trace.read_text()
+            assert str(top) in opened
+            assert str(data) not in opened
+            assert str(Path(__file__).parents[2]) not in opened
+        say(top / "bin/python3", "-c", f"import {MODULES}")
+    finally:
+        away.rename(data)
+
+
+def test_a_bundle_holds_no_links_and_keeps_its_modes(example: Path) -> None:
+    with zipfile.ZipFile(example) as archive:
+        modes = {info.filename: info.external_attr >> 16 for info in archive.infolist()}
+    assert modes["sitewatch/bin/sitewatch"] == 0o100755
+    assert modes["sitewatch/bin/python3"] == 0o100755
+    assert modes["sitewatch/README.txt"] == 0o100644
+    assert {oct(mode) for mode in modes.values()} == {"0o100755", "0o100644"}
+
+
+def test_every_script_answers(example: Path, tmp_path: Path) -> None:
+    top = unzip(example, tmp_path / AWKWARD)
+    assert "example.com" in say(top / "bin/sitewatch", "demo")
+    (tmp_path / "link").symlink_to(top / "bin/sitewatch")
+    assert "example.com" in say(tmp_path / "link", "demo")
+    assert "example.com" in say(Path("bin/sitewatch"), "demo", cwd=top)
+
+
+def test_nothing_of_the_host_leads_it_astray(example: Path, tmp_path: Path) -> None:
+    top = unzip(example, tmp_path / "there")
+    stray = tmp_path / "stray"
+    stray.mkdir()
+    (stray / "json.py").write_text("raise SystemExit('the wrong json')\n")
+    (stray / "libssl.so.3").write_bytes(b"\x7fELF nonsense")
+    env = {"PYTHONPATH": str(stray), "PYTHONHOME": str(stray), "LD_LIBRARY_PATH": str(stray), "HOME": str(stray)}
+    assert "example.com" in say(top / "bin/sitewatch", "demo", env=env, cwd=stray)
+
+
+def test_the_same_inputs_give_the_same_bytes(
+    example: Path, relenv: Relenv, sample: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """From another directory, under another umask, in another time zone and language."""
+    project = sample("example")
+    env = {"TZ": "Pacific/Auckland", "LC_ALL": "C", "SOURCE_DATE_EPOCH": "1700000000"}
+    before = os.umask(0o077)
+    try:
+        relenv("bundle", project, "-o", tmp_path / "again.zip", env=env)
+    finally:
+        os.umask(before)
+    digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (example, tmp_path / "again.zip")}
+    assert len(digests) == 1
+
+
+def test_json_tells_what_was_made(relenv: Relenv, sample: Callable[[str], Path], tmp_path: Path) -> None:
+    outcome = relenv("bundle", sample("backend-setuptools"), "--json", "--name", "shown", cwd=tmp_path)
+    made = json.loads(outcome.stdout)
+    assert made["path"] == str(tmp_path / "shown.zip")
+    assert made["sha256"] == hashlib.sha256((tmp_path / "shown.zip").read_bytes()).hexdigest()
+    assert made["scripts"] == ["backend-setuptools"]
+    assert unzip(tmp_path / "shown.zip", tmp_path / "out").name == "shown"
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "says"),
+    [
+        ("backend-hatchling", "backend-hatchling", "backend-hatchling 1.2.3: hello from a data file"),
+        ("backend-flit-core", "backend-flit-core", "backend-flit-core 1.2.3: hello from a single module"),
+        ("backend-poetry-core", "backend-poetry-core", "backend-poetry-core 1.2.3: hello"),
+        ("backend-setuptools", "backend-setuptools", "backend-setuptools 1.2.3: hello from package data"),
+        ("backend-setuptools-c", "backend-setuptools-c", "backend-setuptools-c 1.2.3: 20 + 22 = 42 says C"),
+        ("dotted.name-project", "dotted.name-run", "dotted.name-project 1.2.3: hello from a namespace package"),
+    ],
+)
+def test_each_backend(  # noqa: PLR0917 - pytest passes by name
+    name: str, script: str, says: str, relenv: Relenv, sample: Callable[[str], Path], tmp_path: Path
+) -> None:
+    relenv("bundle", sample(name), "-o", tmp_path / "it.zip")
+    top = unzip(tmp_path / "it.zip", tmp_path / AWKWARD)
+    assert top.name == name
+    assert say(top / "bin" / script).strip() == says
+
+
+def test_an_extension_is_compiled_for_the_oldest_glibc(
+    relenv: Relenv, sample: Callable[[str], Path], tmp_path: Path
+) -> None:
+    relenv("bundle", sample("backend-setuptools-c"), "-o", tmp_path / "it.zip")
+    top = unzip(tmp_path / "it.zip", tmp_path / "there")
+    toolchain = Path(relenv("toolchain", "download").stdout.strip())
+    sysroot = toolchain / "x86_64-linux-gnu/sysroot/lib"
+    loader = [sysroot / "ld-2.17.so", "--library-path", f"{sysroot}:{top}/lib", top / "bin/python3", "-I"]
+    done = subprocess.run(
+        [*loader, top / "bin/backend-setuptools-c"], env={}, capture_output=True, text=True, check=False
+    )
+    assert "says C" in done.stdout, done.stderr
+
+
+def test_a_library_without_scripts(relenv: Relenv, sample: Callable[[str], Path], tmp_path: Path) -> None:
+    outcome = relenv("bundle", sample("no-scripts"), "-o", tmp_path / "it.zip")
+    assert "has no console scripts" in outcome.stderr
+    top = unzip(tmp_path / "it.zip", tmp_path / "there")
+    assert say(top / "bin/python3", "-Ic", "import no_scripts; print(no_scripts.answer())").strip() == "42"
+
+
+@pytest.mark.parametrize(
+    ("requirement", "script", "arguments", "says"),
+    [
+        ("httpie==3.2.4", "http", ("--version",), "3.2.4"),
+        ("black==24.10.0", "black", ("--version",), "24.10.0"),
+        ("flask==3.1.0", "flask", ("--version",), "Flask 3.1.0"),
+    ],
+)
+def test_real_projects_from_their_sdists(  # noqa: PLR0917
+    requirement: str, script: str, arguments: tuple[str, ...], says: str, relenv: Relenv, tmp_path: Path
+) -> None:
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:"]
+    name, version = requirement.split("==")
+    done = subprocess.run([*pip, "-d", tmp_path / "sdist", requirement], capture_output=True, text=True, check=False)
+    sdists = list((tmp_path / "sdist").glob("*.tar.gz"))
+    assert sdists, done.stderr
+    shutil.unpack_archive(sdists[0], tmp_path / "unpacked", filter="data")
+    relenv("bundle", tmp_path / "unpacked" / f"{name}-{version}", "-o", tmp_path / "it.zip")
+    top = unzip(tmp_path / "it.zip", tmp_path / AWKWARD)
+    assert says in say(top / "bin" / script, *arguments)
+
+
+def test_a_bundle_leaves_nothing_behind(
+    relenv: Relenv, sample: Callable[[str], Path], data: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    project = sample("backend-flit-core")
+    before = sorted(project.rglob("*"))
+    relenv(
+        "bundle", project, "-o", tmp_path / "it.zip", env={"HOME": str(home), "PIP_CACHE_DIR": str(tmp_path / "pip")}
+    )
+    assert sorted(project.rglob("*")) == before
+    assert list(home.iterdir()) == []
+    assert list((data / "work").iterdir()) == []
