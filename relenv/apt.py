@@ -7,7 +7,9 @@ and what is found is known to be of that suite. See sources.list(5), apt.conf(5)
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import re
 import shutil
 import threading
@@ -52,6 +54,7 @@ UNREACHABLE = re.compile(
     r"Could not (?:connect|resolve)|Unable to connect|Connection (?:timed out|refused|failed)"
     r"|Temporary failure resolving|No route to host|Network is unreachable"
 )
+FULL = re.compile(r"No space left on device|You don't have enough free space")
 CONFIGURATION = """\
 Dir::Etc::sourcelist "/dev/null";
 Dir::Etc::sourceparts "{root}/parts/";
@@ -62,7 +65,7 @@ Dir::Cache::archives "{root}/cache/archives/";
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 APT::Sandbox::User "";
-// relenv has locks of its own; apt's would want root
+// relenv has locks of its own
 Debug::NoLocking "true";
 Acquire::GzipIndexes "true";
 Acquire::Retries "1";
@@ -253,7 +256,7 @@ class SourceArchive:
 
         Raises:
             SourceError: it is not to be had this way; the message says why, suite by suite.
-            OSError: it cannot be written.
+            OSError: it cannot be written; the disk may be full.
         """
         if source.apt is None:
             raise SourceError("apt: no package is known to have it")
@@ -402,7 +405,19 @@ class _Index:
 
     def _apt(self, tool: str, *words: str, cwd: Path | None = None) -> str:
         argv = (tool, "-c", str(self._root / "apt.conf"), *words)
-        return run(argv, cwd=cwd or self._root, env={**self._environ, "LC_ALL": "C"}).output
+        try:
+            printed = run(argv, cwd=cwd or self._root, env={**self._environ, "LC_ALL": "C"}).output
+        except CommandError as error:
+            _check_space(error.tail, self._root)
+            raise
+        _check_space(printed, self._root)  # for `update` that is a warning
+        return printed
+
+
+def _check_space(printed: str, root: Path) -> None:
+    """Raise OSError where apt found the disk full: that is not the archive's fault."""
+    if FULL.search(printed):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(root))
 
 
 def _complaint(printed: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import pytest
@@ -257,6 +258,20 @@ def test_a_file_is_not_taken_on_the_word_of_apt(tmp_path: Path) -> None:
 )
 def test_what_apt_complains_of(printed: str, complaint: str) -> None:
     assert apt._complaint(printed) == complaint
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "E: You don't have enough free space in '/cache/apt/'",
+        "Err:2 http://a.example sid/main Sources\n  Error writing to file - write (28: No space left on device)",
+    ],
+)
+def test_a_full_disk_is_not_laid_to_the_archive(tmp_path: Path, printed: str) -> None:
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        apt._check_space(printed, tmp_path)
+    assert caught.value.errno == errno.ENOSPC
+    apt._check_space("404 Not Found", tmp_path)
 
 
 @pytest.mark.parametrize(
