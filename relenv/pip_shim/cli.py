@@ -67,11 +67,12 @@ def _is_for(prefix: Path, arguments: Sequence[str]) -> bool:
     """Tell whether this pip is to change the environment that the shim is in."""
     if not _is_active(prefix):
         return False
-    if any(word.partition("=")[0] == "--python" for word in arguments):  # pip starts itself again over there
-        return False
-    # pip runs this file to fill an isolated build environment, or, with the variable set, for --python
+    if "_PIP_RUNNING_IN_SUBPROCESS" in os.environ:  # another Python's `pip --python` sent it here
+        return True
+    elsewhere = any(word.partition("=")[0] == "--python" for word in arguments)
+    # pip's subprocess that fills an isolated build environment
     runner = any(Path(word).name == "__pip-runner__.py" for word in sys.orig_argv)
-    return not runner or "_PIP_RUNNING_IN_SUBPROCESS" in os.environ
+    return not elsewhere and not runner
 
 
 def _leave_user_site(arguments: Sequence[str]) -> None:

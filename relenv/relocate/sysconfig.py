@@ -37,6 +37,7 @@ def relocate(root: Path, series: str) -> None:
         _rewrite(path, _sysconfigdata(path.read_text(encoding="utf-8")))
     for path in library.glob("config-*/Makefile"):
         _rewrite(path, _makefile(path.read_text(encoding="utf-8")))
+    _rewrite(config := root / "bin" / f"python{series}-config", _python_config(config.read_text(encoding="utf-8")))
     for path in sorted((root / "lib" / "pkgconfig").glob("*.pc")):
         if path.is_symlink():
             continue
@@ -45,6 +46,19 @@ def relocate(root: Path, series: str) -> None:
         _rewrite(path, _settled(path.read_text(encoding="utf-8")))
     for path in library.glob("build-details.json"):
         _rewrite(path, _build_details(path.read_text(encoding="utf-8")))
+
+
+PYTHON_CONFIG = (
+    ('RESULT=$(dirname $(cd $(dirname "$1") && pwd -P))', 'RESULT=$(dirname "$(cd "$(dirname "$1")" && pwd -P)")'),
+    ("echo $RESULT", 'echo "$RESULT"'),
+)
+"""python-config is relative as it comes, but not in a directory with a space: quotes are missing."""
+
+
+def _python_config(text: str) -> str:
+    for old, new in PYTHON_CONFIG:
+        text = text.replace(old, new)
+    return text
 
 
 def _rewrite(path: Path, text: str) -> None:

