@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 TICK = 0.5
 """Seconds between two looks at the progress."""
-FULL = "No space left on device"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -352,7 +351,7 @@ class _NodeBuild:
             raise self._failure(error, log) from error
 
     def _failure(self, error: process.CommandError, log: Path) -> RelenvError:
-        if FULL in error.tail:
+        if error.disk_full:
             return OutputError(
                 f"{self.node.label}: the disk is full", hint=f"make room on the file system of {self.work}"
             )

@@ -134,8 +134,7 @@ def pip_install(pip: Sequence[str | Path], arguments: Sequence[str], *, environ:
         process.run([*pip, "install", *options, *arguments], env=clean_environ(environ))
     except process.CommandError as error:
         reasons = [line[7:] for line in error.tail.splitlines() if line.startswith("ERROR: ")]
-        full = "No space left on device" in error.tail
-        if full:
+        if error.disk_full:
             raise OutputError(f"{what}: the disk is full", hint="make room, or set RELENV_DATA") from error
         raise InstallError(
             f"{what} cannot be installed: {reasons[-1] if reasons else f'pip failed ({error.how})'}",

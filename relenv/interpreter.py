@@ -56,12 +56,15 @@ class Interpreter:
         return series_of(self.version)
 
 
-def releases_for(python: str, requires: SpecifierSet | None = None) -> tuple[Recipe, ...]:
+def releases_for(
+    python: str, requires: SpecifierSet | None = None, *, project: object = "the project"
+) -> tuple[Recipe, ...]:
     """Return the releases of CPython that a request means, the preferred one first.
 
     Args:
         python: `3.13`, `3.13.15`, or empty for the default.
         requires: a project's requires-python.
+        project: what to call that project in a message.
 
     Raises:
         UsageError: no such version is known. ConfigError: requires-python excludes it.
@@ -73,9 +76,10 @@ def releases_for(python: str, requires: SpecifierSet | None = None) -> tuple[Rec
     fitting = [recipe for recipe in known if requires is None or requires.contains(recipe.version)]
     if not fitting:
         asked = f"python = {python}" if python else f"any of {_spell(known)}"
+        others = tuple(recipe for recipe in CPYTHON if requires is None or requires.contains(recipe.version))
         raise ConfigError(
-            f"the project's requires-python ({requires}) excludes {asked}",
-            hint=f"versions relenv can build: {_spell(CPYTHON)}",
+            f"{project}: requires-python ({requires}) excludes {asked}",
+            hint=f"relenv can build {_spell(others)}, which it admits" if others else "change requires-python",
         )
     serieses = list(dict.fromkeys(series_of(recipe.version) for recipe in fitting))
     series = DEFAULT_SERIES if DEFAULT_SERIES in serieses else serieses[0]

@@ -31,8 +31,13 @@ class CommandError(Exception):
 
     def __init__(self, argv: Sequence[str], status: int, tail: str) -> None:
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit {status}"
-        super().__init__(f"{argv[0]} failed ({how})")
+        super().__init__(f"{argv[0]} failed ({how})\n{tail}")
         self.argv, self.status, self.tail, self.how = list(argv), status, tail, how
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether the last it said was that there is no room (ENOSPC, EDQUOT)."""
+        return any(text in self.tail for text in ("No space left on device", "Disk quota exceeded"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from relenv import process
-from relenv.errors import ChecksumError, HostError, SourceError
+from relenv.errors import ChecksumError, HostError, OutputError, SourceError
 from relenv.ui import working
 
 if TYPE_CHECKING:
@@ -127,6 +127,8 @@ def _download(platform: Platform, into: Path, ui: Ui, environ: Mapping[str, str]
                 env=environ,
             )
     except process.CommandError as error:
+        if error.disk_full:
+            raise OutputError(f"the disk is full ({into})", hint="make room, or set RELENV_DATA") from error
         raise _refusal(error, wheel) from error
     return next(into.glob("*.whl"))
 

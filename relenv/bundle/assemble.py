@@ -86,7 +86,7 @@ def make_bundle(context: Context, config: AppConfig, *, output: Path | None) -> 
     Raises:
         RelenvError: of one kind or another, see `relenv.errors`; nothing is left behind then.
     """
-    releases = releases_for(config.python, config.requires_python)
+    releases = releases_for(config.python, config.requires_python, project=config.root)
     _writable((output or Path("x")).parent)
     interpreter = ensure_interpreter(context, releases)
     with _workplace(context) as work:
@@ -159,14 +159,14 @@ def _install_app(context: Context, config: AppConfig, interpreter: Interpreter, 
             environ={**context.environ, **compiler},
             what=label,
         )
-    return _app(environment, wheel)
+    return _app(environment, wheel, config.extras)
 
 
 def _toolchain(context: Context) -> toolchains.Toolchain:
     return toolchains.ensure(context.platform, cache=context.cache, ui=context.ui, environ=context.environ)
 
 
-def _app(environment: Environment, wheel: Path) -> App:
+def _app(environment: Environment, wheel: Path, extras: tuple[str, ...]) -> App:
     try:
         name, _, _, _ = parse_wheel_filename(wheel.name)
     except InvalidWheelFilename as error:
@@ -175,7 +175,9 @@ def _app(environment: Environment, wheel: Path) -> App:
         distribution = Distribution.at(info)
         if canonicalize_name(distribution.name) == name:
             entries = distribution.entry_points
-            wanted = [*entries.select(group="console_scripts"), *entries.select(group="gui_scripts")]
+            scripts = [*entries.select(group="console_scripts"), *entries.select(group="gui_scripts")]
+            # one that needs an extra which is not installed is there, but cannot work
+            wanted = [entry for entry in scripts if set(entry.extras) <= set(extras)]
             _forget_origin(info)
             return App(
                 environment=environment,
@@ -255,8 +257,7 @@ def _check(app: App, root: Path) -> None:
             reason = error.tail.strip().splitlines()[-1] if error.tail.strip() else error.how
             raise CheckError(
                 f"the script {entry.name} ({entry.value}) cannot start in the bundle: {reason}",
-                detail=error.tail,
-                hint="is a dependency missing from project.dependencies?",
+                hint="is a dependency missing from project.dependencies? --debug shows the whole traceback",
             ) from error
 
     missing = [entry.name for entry in app.entry_points if not (root / "bin" / entry.name).is_file()]

@@ -97,24 +97,24 @@ def build_wheel(
         _install(isolated, builder.get_requires_for_build("wheel"), environ=base, label=label)
         return Path(builder.build("wheel", str(work / "wheel")))
     except process.CommandError as error:
-        raise _failure(label, error.tail, error.how) from error
+        raise _failure(label, error) from error
     except build.BuildBackendException as error:
         if isinstance(error.exception, BackendUnavailable):
             raise ConfigError(f"{label}: the build backend cannot be imported: {error}") from error
-        tail = process.tail(log)
-        raise _failure(label, tail, str(error.exception or error)) from error
+        failure = process.CommandError(["its backend"], 1, process.tail(log) or str(error.exception or error))
+        raise _failure(label, failure) from error
     except build.BuildException as error:
         raise ConfigError(f"{project / 'pyproject.toml'}: {error}") from error
 
 
-def _failure(label: str, tail: str, reason: str) -> BuildError | OutputError:
-    if "No space left on device" in tail:
+def _failure(label: str, error: process.CommandError) -> BuildError | OutputError:
+    if error.disk_full:
         return OutputError(f"{label}: the disk is full", hint="make room, or set RELENV_DATA")
-    lines = tail.strip().splitlines()
-    last = lines[-1].strip() if lines else reason
+    lines = error.tail.strip().splitlines()
+    last = lines[-1].strip() if lines else error.how
     return BuildError(
         f"{label}: its build backend failed: {last}",
-        detail=tail,
+        detail=error.tail,
         hint="`python -m build --wheel` in the project shows the same without relenv",
     )
 

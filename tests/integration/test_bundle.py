@@ -56,7 +56,7 @@ def test_the_example_runs_away_from_everything(example: Path, data: Path, tmp_pa
                 [*traced, top / "bin" / script, "demo" if script == "sitewatch" else "--help"], env={}, check=True
             )
             opened = trace.read_text()
-            assert str(top) in opened
+            assert "/sitewatch/lib/python3" in opened  # strace spells the letter otherwise
             assert str(data) not in opened
             assert str(Path(__file__).parents[2]) not in opened
         say(top / "bin/python3", "-c", f"import {MODULES}")
@@ -185,9 +185,9 @@ def test_a_bundle_leaves_nothing_behind(
     home.mkdir()
     project = sample("backend-flit-core")
     before = sorted(project.rglob("*"))
-    relenv(
-        "bundle", project, "-o", tmp_path / "it.zip", env={"HOME": str(home), "PIP_CACHE_DIR": str(tmp_path / "pip")}
-    )
+    # pip asks a rustc for its version, and that of rustup makes a directory
+    env = {"HOME": str(home), "PIP_CACHE_DIR": str(tmp_path / "pip"), "RUSTUP_HOME": str(tmp_path / "rustup")}
+    relenv("bundle", project, "-o", tmp_path / "it.zip", env=env)
     assert sorted(project.rglob("*")) == before
     assert list(home.iterdir()) == []
     assert list((data / "work").iterdir()) == []
