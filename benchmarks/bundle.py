@@ -2,8 +2,8 @@
 
 Each project is bundled `--runs` times after one run that fills the caches. A peer that makes something comparable
 can be named with `--peer`: PyInstaller's onedir of the example, from a virtual environment with its dependencies,
-on the Python that runs this script; runs of the two alternate. Wall time is the whole process, memory the largest
-sum of resident sizes of the process and all its descendants, looked at every 20 ms.
+on the Python that runs this script; runs of the two alternate, and it starts clean each time. Wall time is the whole process, memory the largest
+sum of resident sizes of the process and all its descendants, looked at every 100 ms.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def measure(command: list[str], cwd: Path, env: dict[str, str]) -> tuple[float, 
     peak = 0
     while process.poll() is None:
         peak = max(peak, sum(resident(pid) for pid in descendants(process.pid)))
-        time.sleep(0.02)
+        time.sleep(0.1)
     if process.returncode:
         sys.exit(f"failed ({process.returncode}): {' '.join(command)}")
     return time.perf_counter() - began, peak
@@ -75,7 +75,7 @@ def contenders(projects: list[Path], work: Path, *, peer: bool) -> dict[str, lis
         subprocess.run([venv / "bin/pip", "install", "-q", "pyinstaller", projects[0]], check=True)
         scripts = sorted(path for path in (venv / "bin").iterdir() if projects[0].name in path.name and path.is_file())
         found[f"PyInstaller onedir {projects[0].name}"] = [
-            *(str(venv / "bin/pyinstaller"), "--onedir", "--noconfirm", "--log-level", "ERROR"),
+            *(str(venv / "bin/pyinstaller"), "--onedir", "--clean", "--noconfirm", "--log-level", "ERROR"),
             *("--distpath", str(work / "dist"), "--workpath", str(work / "build"), "--specpath", str(work)),
             str(scripts[0]),
         ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import tempfile
@@ -41,12 +43,13 @@ class Environment:
         return self.root / "lib" / f"python{self.interpreter.series}" / "site-packages"
 
 
-def create(interpreter: Interpreter, root: Path) -> Environment:
+def create(interpreter: Interpreter, root: Path, *, share: bool = False) -> Environment:
     """Lay out an environment; it appears complete or not at all.
 
     Args:
         interpreter: what to copy.
         root: where; must not exist, or be an empty directory.
+        share: see `copy_tree`.
 
     Raises:
         OutputError: something is there already, or it cannot be written.
@@ -59,7 +62,7 @@ def create(interpreter: Interpreter, root: Path) -> Environment:
     except OSError as error:
         raise OutputError(f"{root} cannot be created: {error.strerror}") from error
     try:
-        copy_tree(interpreter.root, partial)
+        copy_tree(interpreter.root, partial, share=share)
         partial.chmod(0o755)
         # rename(2) takes an empty directory's place
         partial.rename(root)
@@ -83,11 +86,17 @@ def refuse_occupied(root: Path) -> None:
         raise OutputError(f"{root} cannot be created: {error.strerror}") from error
 
 
-def copy_tree(source: Path, target: Path) -> None:
-    """Copy a tree, symlinks as such, times and modes kept; no file shares its content with the original.
+def copy_tree(source: Path, target: Path, *, share: bool = False) -> None:
+    """Copy a tree, symlinks as such, times and modes kept.
 
-    shutil.copy2 lets the kernel copy, which on file systems that can shares blocks until one is written to.
+    Args:
+        source: a directory.
+        target: a directory, made if missing.
+        share: let files be the same ones (hard links) where the file system can: for a copy that is gone before
+            anyone could edit it. Without it no file shares its content with the original, but for blocks that the
+            file system itself separates when one is written to (reflinks).
     """
+    put = _link if share else _Copier().copy
     files: list[tuple[str, str]] = []
     for folder, _, names in os.walk(source):
         inside = os.path.join(target, os.path.relpath(folder, source))  # noqa: PTH118 - 5000 times
@@ -95,13 +104,61 @@ def copy_tree(source: Path, target: Path) -> None:
         files += [(f"{folder}/{name}", f"{inside}/{name}") for name in names]
     with ThreadPoolExecutor(max_workers=COPIERS) as pool:
         step = max(1, len(files) // (8 * COPIERS))
-        for _ in pool.map(_copy_some, [files[at : at + step] for at in range(0, len(files), step)]):
+
+        def some(at: int) -> None:
+            for one, other in files[at : at + step]:
+                put(one, other)
+
+        for _ in pool.map(some, range(0, len(files), step)):
             pass
 
 
-def _copy_some(files: list[tuple[str, str]]) -> None:
-    for source, target in files:
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
         shutil.copy2(source, target, follow_symlinks=False)
+
+
+class _Copier:
+    """Copies files in as few system calls as it takes: shutil.copy2 is three times as slow on small ones."""
+
+    FICLONE = 0x40049409
+    """ioctl_ficlone(2): share blocks until one side is written to."""
+
+    def __init__(self) -> None:
+        self._reflinks = True
+
+    def copy(self, source: str, target: str) -> None:
+        try:
+            reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            Path(target).symlink_to(Path(source).readlink())
+            return
+        try:
+            status = os.fstat(reading)
+            writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                self._pour(reading, writing, status.st_size)
+                os.fchmod(writing, status.st_mode & 0o777)
+                os.utime(writing, ns=(status.st_atime_ns, status.st_mtime_ns))
+            finally:
+                os.close(writing)
+        finally:
+            os.close(reading)
+
+    def _pour(self, reading: int, writing: int, size: int) -> None:
+        if self._reflinks:
+            try:
+                fcntl.ioctl(writing, self.FICLONE, reading)
+            except OSError:
+                self._reflinks = False  # this file system cannot
+            else:
+                return
+        while size > 0:
+            size -= os.sendfile(writing, reading, None, size) or size
 
 
 def clean_environ(environ: Mapping[str, str]) -> dict[str, str]:

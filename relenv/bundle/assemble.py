@@ -19,6 +19,7 @@ from relenv import process
 from relenv import toolchain as toolchains
 from relenv.bundle.archive import Archive, Pack, codec, pack_tree, write_zip
 from relenv.bundle.wheel import build_wheel, compiler_environ
+from relenv.download import sha256_of
 from relenv.environment import Environment, create, pip_install
 from relenv.errors import BuildError, CacheError, CheckError, OutputError
 from relenv.interpreter import MANIFEST, Interpreter, ensure_interpreter, releases_for, run_python
@@ -150,7 +151,7 @@ def _install_app(context: Context, config: AppConfig, interpreter: Interpreter, 
     compiler = compiler_environ(_toolchain(context), context.environ)
     with working(context.ui, f"Building {label}", f"Built {label}"):
         wheel = build_wheel(config.root, interpreter, work, label=label, environ=context.environ, compiler=compiler)
-    environment = create(interpreter, work / "environment")
+    environment = create(interpreter, work / "environment", share=True)
     extras = f"[{','.join(config.extras)}]" if config.extras else ""
     with working(context.ui, f"Installing {label} and its dependencies", f"Installed {label} and its dependencies"):
         pip_install(
@@ -266,6 +267,26 @@ def _check(app: App, root: Path) -> None:
     with ThreadPoolExecutor(max_workers=2) as pool:
         for _ in pool.map(importable, app.entry_points):
             pass
+
+
+def _unharmed(interpreter: Interpreter, root: Path, pack: Pack) -> None:
+    """Make sure that nothing wrote into a file that the bundle shares with the store.
+
+    pip and the shim replace files; but a build script may do anything.
+
+    Raises:
+        CacheError: it happened; the interpreter is removed from the store, and built anew from its parts next time.
+    """
+    for path in interpreter.root.rglob("*"):
+        if path.is_symlink() or not path.is_file():
+            continue
+        copy = root / path.relative_to(interpreter.root)
+        if copy.is_file() and copy.samefile(path) and sha256_of(path) not in pack.known:
+            remove_tree(interpreter.root)
+            raise CacheError(
+                f"installing changed a file of the interpreter in place: {path.relative_to(interpreter.root)}",
+                hint="the cache was put right; a package that does this cannot be bundled",
+            )
 
 
 def _pack(context: Context, interpreter: Interpreter) -> Pack:
