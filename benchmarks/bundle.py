@@ -1,9 +1,9 @@
 """How long `relenv bundle` takes and how much memory, once its interpreter is cached: `python benchmarks/bundle.py`.
 
-Each project is bundled `--runs` times after one run that fills the caches. A peer that makes something comparable
-can be named with `--peer`: PyInstaller's onedir of the example, from a virtual environment with its dependencies,
-on the Python that runs this script; runs of the two alternate, and it starts clean each time. Wall time is the whole process, memory the largest
-sum of resident sizes of the process and all its descendants, looked at every 100 ms.
+Each project is bundled `--runs` times after one run that fills the caches. `--peer` measures beside it what comes
+nearest, PyInstaller's onedir of the first project, from a virtual environment with its dependencies on the Python
+that runs this script; runs of the two alternate, and PyInstaller starts clean each time. Wall time is the whole process, memory the largest sum of resident sizes of the process and
+all its descendants, looked at every 100 ms.
 """
 
 from __future__ import annotations

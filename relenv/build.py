@@ -242,7 +242,11 @@ class _NodeBuild:
         try:
             self._prepare()
             for number, step in enumerate(self.node.recipe.steps, start=1):
+                started = time.monotonic()
+                line.now(_title(step))
                 self._perform(step, self.logs / f"{number:02}-{_title(step)}.log")
+                took = seconds(time.monotonic() - started)
+                self.shop.ui.detail(f"{self.node.label}: step {number}, {_title(step)}, took {took}")
             self._finish()
         except OSError as error:
             line.drop()
@@ -374,8 +378,11 @@ class _NodeBuild:
 
 
 def _title(step: Step) -> str:
-    words = step.argv if isinstance(step, Run) else (type(step).__name__.lower(),)
-    return "-".join(re.sub(r"[^\w.-]+", "", Path(word).name) for word in words[:2])[:40].strip("-.")
+    """Return a step's name, for its log and for whoever looks on: the program and its first plain argument."""
+    if not isinstance(step, Run):
+        return type(step).__name__.lower()
+    plain = [word for word in step.argv[1:] if re.fullmatch(r"[\w./-]+", word) and not word.startswith("-")]
+    return "-".join(Path(word).name for word in (step.argv[0], *plain[:1]))
 
 
 def _rewrite(file: Path, text: str) -> None:
@@ -399,12 +406,19 @@ def merge(artifact: Path, into: Path) -> None:
             shutil.copytree(artifact / name, into / name, symlinks=True, dirs_exist_ok=True, copy_function=os.link)
 
 
+def _heeding(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the members, and stop when the user wants out: a large tarball takes seconds."""
+    for member in tar:
+        process.check()
+        yield member
+
+
 def unpack(tarball: Path, into: Path) -> None:
     """Unpack a source tarball; its single top directory becomes `into`."""
     beside = into.with_name(f"{into.name}.tar")
     with tarfile.open(tarball) as tar:
         tar.extraction_filter = getattr(tarfile, "tar_filter", None)
-        tar.extractall(beside)  # noqa: S202 - its checksum was verified
+        tar.extractall(beside, members=_heeding(tar))  # noqa: S202 - its checksum was verified
     (top,) = beside.iterdir()
     top.rename(into)
     beside.rmdir()

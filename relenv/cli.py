@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     looks = common.add_argument_group("how it speaks")
     looks.add_argument("-q", "--quiet", action="store_true", help="only warnings and errors")
-    looks.add_argument("-v", "--verbose", action="store_true", help="plain lines instead of a live display")
+    looks.add_argument("-v", "--verbose", action="store_true", help="plain lines, one for each step of a build")
     looks.add_argument("--debug", action="store_true", help="show a traceback with an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
     for name in COMMANDS:

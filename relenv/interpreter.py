@@ -24,7 +24,7 @@ from relenv.recipes.cpython import CPYTHON, DEFAULT_SERIES, EXTENSIONS, series_o
 from relenv.recipes.libraries import LIBRARIES
 from relenv.relocate import bytecode, elf, scripts, sysconfig
 from relenv.store import remove_tree, write_text
-from relenv.texts import all_templates
+from relenv.texts import all_templates, template
 from relenv.toolchain import key_for
 
 if TYPE_CHECKING:
@@ -340,10 +340,18 @@ def _verify(root: Path, series: str) -> None:
         raise CheckError("the interpreter does not import its own modules", detail=error.tail) from error
 
 
+def _with_addition(text: str, addition: str) -> str:
+    before, mark, after = text.partition('\nif __name__ == "__main__":')
+    return f"{before.rstrip()}\n{addition}{mark}{after}"
+
+
 def _install_pip(root: Path, series: str) -> None:
     """Install the pip that this CPython carries, and lay the shim around it."""
     library = root / "lib" / f"python{series}"
     (wheel,) = (library / "ensurepip" / "_bundled").glob("pip-*.whl")
+    ensurepip = library / "ensurepip" / "__init__.py"
+    # its last lines are for running as a program; the addition must come before them
+    write_text(ensurepip, _with_addition(ensurepip.read_text(encoding="utf-8"), template("ensurepip.py.in")))
     code = (
         "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); sys.argv[0] = 'pip';"
         "runpy.run_module('pip', run_name='__main__', alter_sys=True)"

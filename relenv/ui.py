@@ -43,6 +43,9 @@ class Ui(Protocol):
     def note(self, text: str) -> None:
         """Something the user may want to know."""
 
+    def detail(self, text: str) -> None:
+        """Something that only --verbose shows."""
+
     def warn(self, text: str) -> None:
         """Something the user should know."""
 
@@ -67,6 +70,9 @@ class Work(Protocol):
 
     def expect(self, total: float) -> None:
         """`total` has become known."""
+
+    def now(self, text: str) -> None:
+        """What is being done of it at the moment."""
 
     def done(self, text: str = "") -> None:
         """It is complete; `text` replaces its line and stays."""
@@ -111,7 +117,7 @@ def open_ui(*, quiet: bool = False, verbose: bool = False) -> Ui:
         return QuietUi(console)
     if console.is_terminal and not console.is_dumb_terminal and not verbose:
         return LiveUi(console)
-    return PlainUi(console)
+    return PlainUi(console, verbose=verbose)
 
 
 class QuietUi:
@@ -124,6 +130,9 @@ class QuietUi:
         """Say nothing."""
 
     def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def detail(self, text: str) -> None:
         """Say nothing."""
 
     def warn(self, text: str) -> None:
@@ -145,6 +154,9 @@ class _SilentWork:
     def expect(self, total: float) -> None:
         pass
 
+    def now(self, text: str) -> None:
+        pass
+
     def done(self, text: str = "") -> None:
         pass
 
@@ -155,8 +167,9 @@ class _SilentWork:
 class PlainUi(QuietUi):
     """One line for each thing that starts or ends, and a sign of life now and then."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, verbose: bool = False) -> None:
         super().__init__(console)
+        self._verbose = verbose
         self._lock = threading.Lock()
         self._spoke = time.monotonic()
 
@@ -167,6 +180,11 @@ class PlainUi(QuietUi):
     def note(self, text: str) -> None:
         """Print a line."""
         self._say(text)
+
+    def detail(self, text: str) -> None:
+        """Print a line if so much was asked for."""
+        if self._verbose:
+            self._say(text)
 
     def work(self, text: str, *, total: float | None = None, unit: str = "") -> Work:
         """Print that it begins; what follows is printed by the work itself."""
@@ -202,6 +220,9 @@ class _PlainWork:
 
     def expect(self, total: float) -> None:
         self._total = total
+
+    def now(self, text: str) -> None:
+        pass
 
     def done(self, text: str = "") -> None:
         if text:
@@ -264,7 +285,8 @@ class LiveUi(QuietUi):
             if self._open == 0:
                 self._progress.start()
             self._open += 1
-        return _LiveWork(self, self._progress, self._progress.add_task(escape(text), total=total, unit=unit))
+        task = self._progress.add_task(escape(text), total=total, unit=unit)
+        return _LiveWork(self, self._progress, task, text)
 
     def release(self) -> None:
         """One row fewer; with the last one the display stops."""
@@ -275,8 +297,8 @@ class LiveUi(QuietUi):
 
 
 class _LiveWork:
-    def __init__(self, ui: LiveUi, progress: Progress, task: TaskID) -> None:
-        self._ui, self._progress, self._task = ui, progress, task
+    def __init__(self, ui: LiveUi, progress: Progress, task: TaskID, text: str) -> None:
+        self._ui, self._progress, self._task, self._text = ui, progress, task, text
 
     def advance(self, amount: float) -> None:
         self._progress.advance(self._task, amount)
@@ -286,6 +308,9 @@ class _LiveWork:
 
     def expect(self, total: float) -> None:
         self._progress.update(self._task, total=total)
+
+    def now(self, text: str) -> None:
+        self._progress.update(self._task, description=escape(f"{self._text}: {text}"))
 
     def done(self, text: str = "") -> None:
         if text:

@@ -32,6 +32,15 @@ def test_install_move_run_move_run(environment: Path, data: Path, tmp_path: Path
         away.rename(data)
 
 
+def test_pip_comes_back(environment: Path) -> None:
+    say(environment / "bin/pip3", "uninstall", "-y", "-q", "pip")
+    assert not (environment / "bin/pip3").exists()
+    say(environment / "bin/python3", "-m", "ensurepip")
+    moved = environment.rename(environment.with_name("moved"))
+    assert str(moved) in say(moved / "bin/pip3", "--version")
+    assert str(moved) in say(moved / "bin/python3", "-m", "pip", "--version")
+
+
 def test_it_shares_no_file_with_the_store(environment: Path, interpreter: Path) -> None:
     for path in environment.rglob("*"):
         if path.is_file() and not path.is_symlink():
