@@ -2,8 +2,9 @@
 
 Each project is bundled `--runs` times after one run that fills the caches. `--peer` measures beside it what comes
 nearest, PyInstaller's onedir of the first project, from a virtual environment with its dependencies on the Python
-that runs this script; runs of the two alternate, and PyInstaller starts clean each time. Wall time is the whole process, memory the largest sum of resident sizes of the process and
-all its descendants, looked at every 100 ms.
+that runs this script; runs of the two alternate, and PyInstaller starts clean each time. Wall time is that of the
+whole process, memory the largest sum of resident sizes of the process and all its descendants, looked at every
+100 ms.
 """
 
 from __future__ import annotations
