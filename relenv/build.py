@@ -7,7 +7,9 @@ pipe for the executor and every make below it, so that two cores are two jobs ho
 from __future__ import annotations
 
 import glob
+import hashlib
 import heapq
+import io
 import json
 import os
 import re
@@ -20,13 +22,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from relenv import process
 from relenv.errors import BuildError, HostError, OutputError, RelenvError
 from relenv.host import find_tools, lay_tools
-from relenv.recipes.model import BUILD_ENV, PREFIX, SYMBOLS, Copy, Remove, Replace, Run, Step, Write
+from relenv.recipes.model import BUILD_ENV, PREFIX, SYMBOLS, Copy, Remove, Replace, Run, Step, Unpack, Write
 from relenv.store import remove_tree, write_text
 from relenv.ui import seconds
 
@@ -330,6 +333,8 @@ class _NodeBuild:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text, encoding="utf-8")
                 file.chmod(mode)
+            case Unpack():
+                self._unpack(step)
             case Copy(pattern=pattern, into=into):
                 self._copy(self._fill(pattern), Path(self._fill(into)))
             case Remove(pattern=pattern):
@@ -363,6 +368,14 @@ class _NodeBuild:
         return BuildError(
             f"{self.node.label}: {words} failed ({error.how})", detail=error.tail, hint=f"full log: {log}"
         )
+
+    def _unpack(self, step: Unpack) -> None:
+        data = (files(step.package) / step.filename).read_bytes()
+        if hashlib.sha256(data).hexdigest() != step.sha256:
+            raise BuildError(f"{self.node.label}: {step.filename} in {step.package} is damaged")
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            tar.extraction_filter = getattr(tarfile, "tar_filter", None)
+            tar.extractall(self._fill(step.into))  # noqa: S202 - its checksum was verified
 
     def _copy(self, pattern: str, into: Path) -> None:
         found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - it is absolute

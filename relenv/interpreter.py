@@ -22,20 +22,23 @@ from relenv.errors import BuildError, CheckError, ChecksumError, ConfigError, So
 from relenv.plan import KEY_LENGTH, Plan, make_plan
 from relenv.recipes.cpython import CPYTHON, DEFAULT_SERIES, EXTENSIONS, series_of
 from relenv.recipes.libraries import LIBRARIES
+from relenv.recipes.profiles import PROFILES
 from relenv.relocate import bytecode, elf, scripts, sysconfig
+from relenv.sources import cached_tarball
 from relenv.store import remove_tree, write_text
 from relenv.texts import all_templates, template
 from relenv.toolchain import key_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from packaging.specifiers import SpecifierSet
 
     from relenv.build import Artifact
     from relenv.context import Context
-    from relenv.recipes.model import Recipe
+    from relenv.recipes.model import Recipe, Source
     from relenv.sources import Obtained
+    from relenv.store import Cache
 
 MANIFEST = "relenv.json"
 """At the root of every interpreter and environment: what it is and what it is made of."""
@@ -117,6 +120,10 @@ def ensure_interpreter(context: Context, releases: tuple[Recipe, ...]) -> Interp
         return interpreter
     with context.cache.lock(root.name, context.ui):
         if not root.is_dir():
+            if version not in PROFILES:
+                context.ui.note(
+                    f"no profile is frozen for {version}: it will be some 10 % slower than one built with a profile"
+                )
             artifacts = build(plan, context.workshop())
             work = context.ui.work(f"Laying out Python {version}")
             try:
@@ -128,8 +135,15 @@ def ensure_interpreter(context: Context, releases: tuple[Recipe, ...]) -> Interp
     return interpreter
 
 
-def resolve_plan(context: Context, releases: tuple[Recipe, ...]) -> Plan:
+def resolve_plan(
+    context: Context, releases: tuple[Recipe, ...], *, aim_of: Callable[[Recipe], Recipe] = lambda recipe: recipe
+) -> Plan:
     """Choose a release of each component that can be obtained, and plan the build.
+
+    Args:
+        context: the edges.
+        releases: those of CPython to choose from, the preferred one first.
+        aim_of: turns the chosen one into what is to be built.
 
     Raises:
         SourceError: a component cannot be obtained.
@@ -156,7 +170,7 @@ def resolve_plan(context: Context, releases: tuple[Recipe, ...]) -> Plan:
             chosen = {need: pool.submit(choose, need, LIBRARIES[need]) for need in needs}
             libraries = {need: future.result() for need, future in chosen.items()}
             return make_plan(
-                aim,
+                aim_of(aim),
                 libraries,
                 platform=context.platform,
                 toolchain_key=key_for(context.platform),
@@ -191,6 +205,34 @@ def _others_named(context: Context, releases: tuple[Recipe, ...]) -> Iterator[No
         if others:
             error.hint = f"these can be had here: {', '.join(others)}\n{error.hint}"
         raise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A release of CPython, and what of it is in the cache."""
+
+    source: Source
+    downloaded: bool
+    interpreters: tuple[Path, ...]
+
+    @property
+    def version(self) -> str:
+        """The release's version."""
+        return self.source.version
+
+
+def known_versions(cache: Cache) -> list[Known]:
+    """Return every release that can be built, newest first."""
+    return [
+        Known(
+            source=recipe.source,
+            downloaded=cached_tarball(cache, recipe.source).is_file(),
+            interpreters=tuple(
+                path for path in sorted(cache.store.glob(f"python-{recipe.version}-*")) if (path / MANIFEST).is_file()
+            ),
+        )
+        for recipe in CPYTHON
+    ]
 
 
 def fetch_sources(context: Context, releases: tuple[Recipe, ...]) -> list[Obtained]:
@@ -392,6 +434,7 @@ def _manifest(plan: Plan, interpreter: Interpreter) -> dict[str, object]:
         "python": interpreter.version,
         "platform": interpreter.triplet,
         "key": interpreter.key,
+        "profile_guided": interpreter.version in PROFILES,
         "components": [
             {
                 "name": node.name,

@@ -146,11 +146,10 @@ class Sources:
             return source
 
     def _look(self, source: Source) -> Obtained | _Missed:
-        kept = f"{source.sha256[:SIGNIFICANT]}-{source.filename}"
-        path = self._cache.downloads / kept
+        path = cached_tarball(self._cache, source)
         tried: list[str] = []
         wrong: ChecksumError | None = None
-        with self._cache.lock(kept, self._ui):
+        with self._cache.lock(path.name, self._ui):
             path.parent.mkdir(parents=True, exist_ok=True)
             for attempt in self._places(source, path):
                 try:
@@ -237,6 +236,11 @@ class _Record:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({**self._all(), self._key: source.sha256}, indent=2)
         write_text(self.path, f"{text}\n")
+
+
+def cached_tarball(cache: Cache, source: Source) -> Path:
+    """Return where the cache keeps a tarball, whether it is there or not."""
+    return cache.downloads / f"{source.sha256[:SIGNIFICANT]}-{source.filename}"
 
 
 def title(source: Source) -> str:

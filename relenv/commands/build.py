@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relenv.commands.options import add_building, add_python
 from relenv.interpreter import ensure_interpreter, fetch_sources, forget, releases_for
+from relenv.training import train
 
 if TYPE_CHECKING:
     import argparse
@@ -26,6 +28,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_python(parser)
     add_building(parser)
     parser.add_argument("--download-only", action="store_true", help="only obtain the sources and the toolchain")
+    parser.add_argument(
+        "--train", action="store_true", help="make a profile for profile-guided builds of that version, here"
+    )
     parser.add_argument("--clean", action="store_true", help="build everything anew; sources stay")
     parser.add_argument("--keep-build", action="store_true", help="keep the directories that were built in")
     parser.add_argument("--json", action="store_true", help="print what was made as JSON")
@@ -37,6 +42,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.download_only:
         for obtained in fetch_sources(context, releases):
             sys.stdout.write(f"{obtained.path}\n")
+        return 0
+    if args.train:
+        trained = train(context, releases, Path.cwd())
+        context.ui.note(f'"{trained.version}": {trained.profile!r},')
+        sys.stdout.write(f"{trained.path}\n")
         return 0
     if args.clean:
         forget(context, releases)

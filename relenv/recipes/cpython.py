@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from relenv.recipes.libraries import LIBRARIES
-from relenv.recipes.model import PREFIX, AptPackage, Copy, Recipe, Replace, Run, Source, Step, Write
+from relenv.recipes.model import PREFIX, AptPackage, Copy, Recipe, Replace, Run, Source, Step, Unpack, Write
+from relenv.recipes.profiles import PROFILES
 
 DEFAULT_SERIES = "3.13"
 """What is taken where nobody asks for another."""
@@ -72,7 +73,9 @@ _UNTIL_312 = frozenset({"audioop", "ossaudiodev", "spwd"})
 _SINCE_312 = frozenset({"_sha2", "_xxinterpchannels", "_xxsubinterpreters"})
 
 EXTENSIONS: dict[str, frozenset[str]] = {
-    "3.11": BASE_EXTENSIONS | _UNTIL_312 | {"_sha256", "_sha512", "_typing", "_xxsubinterpreters"},
+    "3.11": BASE_EXTENSIONS
+    | _UNTIL_312
+    | {"_sha256", "_sha512", "_typing", "_xxsubinterpreters", "xxlimited", "xxlimited_35"},
     "3.12": BASE_EXTENSIONS | _UNTIL_312 | _SINCE_312,
     "3.13": BASE_EXTENSIONS | {"_interpchannels", "_interpqueues", "_interpreters", "_sha2"},
     "3.14": BASE_EXTENSIONS
@@ -188,9 +191,14 @@ _PATCH_311: tuple[Step, ...] = (
         "            add_dir_to_list(self.compiler.include_dirs, '/usr/local/include')\n",
         new="            pass\n",
     ),
+    Replace(path="{src}/setup.py", old="curses_includes.append('/usr/include/ncursesw')", new="pass"),
+    Replace(path="{src}/setup.py", old="library_dirs=['/usr/lib/termcap'],", new=""),
 )
 _ENV_311 = (
-    ("CPPFLAGS", "-I{deps}/include"),
+    # GNU readline says with a macro of its own, and to configure, that it has the type rl_compdisp_func_t; libedit
+    # has it too, but no longer the older VFunction that is taken otherwise
+    ("ac_cv_type_rl_compdisp_func_t", "yes"),
+    ("CPPFLAGS", "-I{deps}/include -D_RL_FUNCTION_TYPEDEF"),
     ("LDFLAGS_NODIST", "-L{deps}/lib " + dict(_ENV)["LDFLAGS_NODIST"]),
 )
 
@@ -200,19 +208,40 @@ _QUIRKS: dict[str, tuple[tuple[Step, ...], tuple[str, ...], tuple[tuple[str, str
 """By series: further steps before configure, further options of it, further environment."""
 
 
-def recipe_for(source: Source) -> Recipe:
-    """Return how this release of CPython is built."""
-    series = series_of(source.version)
+USE_PROFILE = "-fprofile-use -fprofile-correction -fprofile-partial-training -Wno-missing-profile"
+"""Partial training: what the training never reached is optimised as without a profile, not for size."""
+
+
+def _configured(series: str, *, tests: bool) -> tuple[tuple[Step, ...], tuple[tuple[str, str], ...]]:
+    """Return the steps up to a configured tree, and the environment of those and of the ones that follow."""
     steps, options, env = _QUIRKS.get(series, ((), (), ()))
     environment = tuple({**dict(_ENV), **dict(env)}.items())
+    configure = tuple(word for word in _CONFIGURE if not (tests and word == "--disable-test-modules"))
+    return (*_COMMON, *steps, Run(argv=(*configure, *options), env=environment)), environment
+
+
+def _compile(version: str, environment: tuple[tuple[str, str], ...]) -> tuple[Step, ...]:
+    profile = PROFILES.get(version)
+    if profile is None:
+        return (Run(argv=("make",), env=environment),)
+    return (
+        Unpack(package="relenv.recipes.profiles", filename=profile.filename, sha256=profile.sha256),
+        # the training run is done: its result was unpacked
+        Write(path="{src}/profile-run-stamp", text=""),
+        Run(argv=("make", "profile-opt", f"PGO_PROF_USE_FLAG={USE_PROFILE}"), env=environment),
+    )
+
+
+def recipe_for(source: Source) -> Recipe:
+    """Return how this release of CPython is built: with its frozen profile, if there is one."""
+    series = series_of(source.version)
+    configured, environment = _configured(series, tests=False)
     return Recipe(
         name="cpython",
         source=source,
         steps=(
-            *_COMMON,
-            *steps,
-            Run(argv=(*_CONFIGURE, *options), env=environment),
-            Run(argv=("make",), env=environment),
+            *configured,
+            *_compile(source.version, environment),
             Run(argv=("make", "-j1", "install", "DESTDIR={work}/dest"), env=environment),
             Copy(pattern=f"{{work}}/dest{PREFIX}/*", into="{out}"),
         ),
@@ -222,6 +251,34 @@ def recipe_for(source: Source) -> Recipe:
         licence="PSF-2.0",
         licence_files=("LICENSE",),
         cost=220,
+    )
+
+
+def training_for(source: Source, workload: str) -> Recipe:
+    """Return how a profile of this release is made; the artifact holds `profile.tar`.
+
+    Args:
+        source: the release.
+        workload: the text of a program to run besides `-m test --pgo`.
+    """
+    series = series_of(source.version)
+    configured, environment = _configured(series, tests=True)
+    return Recipe(
+        name="cpython-profile",
+        source=source,
+        steps=(
+            *configured,
+            Run(argv=("make", "profile-gen-stamp"), env=environment),
+            Run(argv=("./python", "-m", "test", "--pgo"), env=environment),
+            Write(path="{work}/workload.py", text=workload),
+            Run(argv=("./python", "-I", "{work}/workload.py"), env=environment),
+            Run(argv=("sh", "-ec", "find . -name '*.gcda' | sort | tar -cf {out}/profile.tar -T -")),
+        ),
+        needs=needs_of(series),
+        shared_rpath="$ORIGIN/../..",
+        licence="PSF-2.0",
+        licence_files=("LICENSE",),
+        cost=480,
     )
 
 

@@ -74,7 +74,17 @@ class Remove:
     pattern: str
 
 
-Step = Run | Replace | Write | Copy | Remove
+@dataclass(frozen=True, kw_only=True)
+class Unpack:
+    """Unpack a tar file that lies in a package of relenv's, as frozen profiles do."""
+
+    package: str
+    filename: str
+    sha256: str
+    into: str = "{src}"
+
+
+Step = Run | Replace | Write | Copy | Remove | Unpack
 """The closed union of what a build can do. Texts may hold the symbols of `SYMBOLS`."""
 
 SYMBOLS = frozenset({"src", "work", "out", "deps", "prefix", "triplet", "openssl_target"})

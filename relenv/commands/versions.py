@@ -1,0 +1,59 @@
+"""`relenv versions`: what can be built, and what is there already."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from relenv.interpreter import known_versions
+
+if TYPE_CHECKING:
+    import argparse
+
+    from relenv.context import Context
+
+SUMMARY = "list the Pythons that can be built, and which are built already"
+DESCRIPTION = """\
+List every CPython that this relenv can build, where its source comes from, and whether its tarball and an
+interpreter of it are in the cache. Nothing is looked up on the network.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Print the table."""
+    versions = known_versions(context.cache)
+    if args.json:
+        described = [
+            {
+                "version": known.version,
+                "sha256": known.source.sha256,
+                "urls": list(known.source.urls),
+                "apt": known.source.apt.name if known.source.apt else None,
+                "downloaded": known.downloaded,
+                "interpreters": [str(path) for path in known.interpreters],
+            }
+            for known in versions
+        ]
+        sys.stdout.write(json.dumps(described) + "\n")
+        return 0
+    table = Table(box=None, pad_edge=False)
+    for column in ("Python", "source archive", "tarball", "built"):
+        table.add_column(column)
+    for known in versions:
+        table.add_row(
+            known.version,
+            known.source.apt.name if known.source.apt else "-",
+            "cached" if known.downloaded else "-",
+            "yes" if known.interpreters else "-",
+        )
+    Console(highlight=False).print(table)
+    return 0

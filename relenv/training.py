@@ -1,0 +1,70 @@
+"""Making a profile: an instrumented CPython is built and run, and what it counted is packed for the package."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import lzma
+import tarfile
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from relenv.build import build
+from relenv.interpreter import resolve_plan
+from relenv.recipes.cpython import training_for
+from relenv.recipes.profiles import Profile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from relenv.context import Context
+    from relenv.recipes.model import Recipe
+
+MADE_AT_BUILD = "./build/"
+"""Where setup.py of 3.11 compiles extension modules: below the build's own path, so of no use elsewhere."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A profile that was made."""
+
+    version: str
+    path: Path
+    profile: Profile
+
+
+def train(context: Context, releases: tuple[Recipe, ...], into: Path) -> Trained:
+    """Make the profile of the first of these releases that can be had.
+
+    Args:
+        context: the edges.
+        releases: as of `interpreter.releases_for`.
+        into: the directory for the packed profile.
+
+    Raises:
+        SourceError: no source. BuildError: building or training failed.
+    """
+    workload = (files("relenv.recipes.profiles") / "workload.py").read_text(encoding="utf-8")
+    plan = resolve_plan(context, releases, aim_of=lambda recipe: training_for(recipe.source, workload))
+    version = plan.aim.recipe.version
+    artifact = build(plan, context.workshop())[plan.aim.name]
+    packed = pack((artifact.path / "profile.tar").read_bytes())
+    path = into / f"cpython-{version}-{plan.platform.triplet}.tar.xz"
+    path.write_bytes(packed)
+    profile = Profile(filename=path.name, sha256=hashlib.sha256(packed).hexdigest(), toolchain=context.toolchain().name)
+    return Trained(version=version, path=path, profile=profile)
+
+
+def pack(plain: bytes) -> bytes:
+    """Return a tar file of .gcda files as a .tar.xz without owners and times."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(plain)) as source, tarfile.open(fileobj=out, mode="w") as target:
+        for member in sorted(source.getmembers(), key=lambda member: member.name):
+            data = source.extractfile(member)
+            if data is None or member.name.startswith(MADE_AT_BUILD):
+                continue
+            clean = tarfile.TarInfo(member.name)
+            clean.size = member.size
+            target.addfile(clean, data)
+    return lzma.compress(out.getvalue(), preset=9 | lzma.PRESET_EXTREME)
