@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from relenv import process
-from relenv.errors import BuildError, HostError, OutputError, RelenvError
+from relenv.errors import BuildError, CacheError, HostError, OutputError, RelenvError
 from relenv.host import find_tools, lay_tools
 from relenv.recipes.model import BUILD_ENV, PREFIX, SYMBOLS, Copy, Remove, Replace, Run, Step, Unpack, Write
 from relenv.store import remove_tree, write_text
@@ -79,8 +79,17 @@ def build(plan: Plan, workshop: Workshop) -> dict[str, Artifact]:
     artifacts = {node.name: Artifact(node=node, path=workshop.cache.store / node.slug) for node in plan.nodes}
     missing = [node for node in plan.nodes if not artifacts[node.name].path.is_dir()]
     if missing:
+        _refuse_spaces(workshop.cache.root)
         _Run(plan, missing, artifacts, workshop).work()
     return artifacts
+
+
+def _refuse_spaces(root: Path) -> None:
+    if any(character.isspace() for character in str(root)):
+        raise CacheError(
+            f"nothing can be compiled in {root}: configure scripts do not cope with spaces",
+            hint="set RELENV_DATA to a directory whose path has none",
+        )
 
 
 class Budget:

@@ -11,19 +11,18 @@ import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-
 from relenv import __version__
 from relenv.commands import COMMANDS
-from relenv.context import Context
-from relenv.errors import OutputError, RelenvError, UsageError
-from relenv.ui import open_ui
+from relenv.commands.options import looks
+from relenv.errors import CacheError, OutputError, RelenvError, UsageError
 
+# What takes time to import is imported inside the boundary: ctrl-C may come while it is.
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import FrameType
+
+    from relenv.context import Context
 
 INTERRUPTED = 130
 """Exit code after ctrl-C, as shells have it: 128 + SIGINT."""
@@ -46,27 +45,29 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     Returns:
         The exit code.
     """
-    args = _parser().parse_args(argv)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored, and that stays
             signal.signal(number, _interrupt)
+    debug = "--debug" in (sys.argv if argv is None else argv)
     try:
+        args = _parser().parse_args(argv)
         code: int = args.run(args, _context(args, os.environ if environ is None else environ))
+        sys.stdout.flush()
     except KeyboardInterrupt:
         _say("interrupted")
         return INTERRUPTED
     except RelenvError as error:
-        return _report(error, debug=args.debug)
+        return _report(error, debug=debug)
     except BrokenPipeError:
         # whoever read our output has gone: nothing to say, and nobody to say it to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _report(_from_os(error), debug=args.debug)
+        return _report(_from_os(error), debug=debug)
     except Exception as error:  # noqa: BLE001 - the boundary
         _say(f"internal error: {type(error).__name__}: {error}")
         _say("this is a bug in relenv; run again with --debug, and report what it shows", kind="hint")
-        if args.debug:
+        if debug:
             traceback.print_exc()
         return 70
     return code
@@ -80,21 +81,19 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"relenv {__version__}")
-    common = argparse.ArgumentParser(add_help=False)
-    looks = common.add_argument_group("how it speaks")
-    looks.add_argument("-q", "--quiet", action="store_true", help="only warnings and errors")
-    looks.add_argument("-v", "--verbose", action="store_true", help="plain lines, one for each step of a build")
-    looks.add_argument("--debug", action="store_true", help="show a traceback with an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
     for name in COMMANDS:
         module = import_module(f"relenv.commands.{name}")
-        sub = commands.add_parser(name, parents=[common], help=module.SUMMARY, description=module.DESCRIPTION)
+        sub = commands.add_parser(name, parents=[looks()], help=module.SUMMARY, description=module.DESCRIPTION)
         module.configure(sub)
         sub.set_defaults(run=module.run)
     return parser
 
 
 def _context(args: argparse.Namespace, environ: Mapping[str, str]) -> Context:
+    from relenv.context import Context  # noqa: PLC0415 - see above
+    from relenv.ui import open_ui  # noqa: PLC0415
+
     jobs = getattr(args, "jobs", None)
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs must be 1 or more, not {jobs}")
@@ -117,6 +116,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - 
 
 def _from_os(error: OSError) -> RelenvError:
     place = error.filename or "a file"
+    if error.errno == errno.EACCES and "relenv" in str(place):
+        return CacheError(f"{place}: {error.strerror}", hint="is it another user's? RELENV_DATA names another cache")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(f"the disk is full ({place})", hint="make room, or set RELENV_DATA to another disk")
     return OutputError(f"{place}: {error.strerror or error}")
@@ -126,7 +127,7 @@ def _report(error: RelenvError, *, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     if error.detail:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[dim]{escape(error.detail)}[/]")
+        _print(error.detail, style="dim")
     _say(error.message)
     if error.hint:
         _say(error.hint, kind="hint")
@@ -134,5 +135,12 @@ def _report(error: RelenvError, *, debug: bool) -> int:
 
 
 def _say(text: str, *, kind: str = "error") -> None:
-    colour = "bold red" if kind == "error" else "cyan"
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[{colour}]{kind}:[/] {escape(text)}")
+    _print(text, label=f"{kind}: ", style="bold red" if kind == "error" else "cyan")
+
+
+def _print(text: str, *, label: str = "", style: str) -> None:
+    from rich.console import Console  # noqa: PLC0415 - see above
+    from rich.text import Text  # noqa: PLC0415
+
+    shown = Text.assemble((label, style), text) if label else Text(text, style=style)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(shown)

@@ -64,9 +64,16 @@ def create(interpreter: Interpreter, root: Path, *, share: bool = False) -> Envi
     try:
         copy_tree(interpreter.root, partial, share=share)
         partial.chmod(0o755)
-        # rename(2) takes an empty directory's place
-        partial.rename(root)
+        if root.is_dir():
+            refuse_occupied(root)
+            # it stays the directory that it is: somebody's current one, a mount point
+            for entry in partial.iterdir():
+                entry.rename(root / entry.name)
+        else:
+            partial.rename(root)
     except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            refuse_occupied(root)
         raise OutputError(f"{root} cannot be created: {error.strerror}") from error
     finally:
         remove_tree(partial)
@@ -167,6 +174,27 @@ def clean_environ(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith(strays)}
 
 
+PIP_NEUTRAL = {
+    **dict.fromkeys(("TARGET", "PREFIX", "ROOT", "PYTHON", "REPORT", "EDITABLE", "REQUIREMENT", "SRC", "LOG"), ""),
+    **dict.fromkeys(("USER", "REQUIRE_VIRTUALENV", "NO_DEPS", "DRY_RUN", "REQUIRE_HASHES", "IGNORE_INSTALLED"), "0"),
+}
+"""Settings of pip's that say where and whether to install, not whence: what a user has configured of them is for
+other environments. A variable wins over pip.conf, and an empty one says that nothing is set."""
+
+
+def pip_environ(environ: Mapping[str, str], cache: Path | None = None) -> dict[str, str]:
+    """Return an environment for pip: the user's indexes, proxies and the like, and our own destination.
+
+    Args:
+        environ: the user's.
+        cache: pip's cache directory in place of the user's. What others have compiled there with a compiler of
+            theirs, for a newer glibc, must not get into what we make.
+    """
+    neutral = {f"PIP_{name}": value for name, value in PIP_NEUTRAL.items()}
+    own = {"PIP_CACHE_DIR": str(cache)} if cache else {}
+    return {**clean_environ(environ), **neutral, **own}
+
+
 def pip_install(pip: Sequence[str | Path], arguments: Sequence[str], *, environ: Mapping[str, str], what: str) -> None:
     """Install packages.
 
@@ -188,7 +216,7 @@ def pip_install(pip: Sequence[str | Path], arguments: Sequence[str], *, environ:
         "ignore",
     )
     try:
-        process.run([*pip, "install", *options, *arguments], env=clean_environ(environ))
+        process.run([*pip, "install", *options, *arguments], env=environ)
     except process.CommandError as error:
         reasons = [line[7:] for line in error.tail.splitlines() if line.startswith("ERROR: ")]
         if error.disk_full:

@@ -15,6 +15,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +131,8 @@ def open_cache(root: Path) -> Cache:
         owner = root.stat().st_uid
         if owner != os.geteuid():
             raise CacheError(f"the cache {root} belongs to another user (uid {owner})", hint=HINT)
+        if root.stat().st_mode & stat.S_IWOTH:
+            raise CacheError(f"everybody may write to the cache {root}", hint=f"chmod o-w {root}, or {HINT}")
         if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
             raise CacheError(f"the cache {root} is not writable", hint=HINT)
         if MARKER not in names:

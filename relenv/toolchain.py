@@ -124,18 +124,23 @@ def _download(platform: Platform, into: Path, ui: Ui, environ: Mapping[str, str]
                     *("--disable-pip-version-check", "--no-input", "--progress-bar", "off"),
                     *("--dest", str(into), "--requirement", str(wanted)),
                 ],
-                env=environ,
+                cwd=into,
+                env={name: value for name, value in environ.items() if not name.startswith("PYTHON")},
             )
     except process.CommandError as error:
         if error.disk_full:
             raise OutputError(f"the disk is full ({into})", hint="make room, or set RELENV_DATA") from error
         raise _refusal(error, wheel) from error
-    return next(into.glob("*.whl"))
+    wheels = sorted(into.glob("*.whl"))
+    if not wheels:
+        raise SourceError(f"pip did not download the toolchain {PACKAGE} {VERSION} to {into}")
+    return wheels[0]
 
 
 def _pip(environ: Mapping[str, str]) -> list[str]:
     if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip"]
+        # -P: a pip.py in the directory that the user happens to be in is none
+        return [sys.executable, "-P", "-m", "pip"]
     found = shutil.which("pip3", path=environ.get("PATH")) or shutil.which("pip", path=environ.get("PATH"))
     if not found:
         raise HostError(

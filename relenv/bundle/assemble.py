@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import shutil
@@ -16,20 +17,20 @@ from typing import TYPE_CHECKING
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from relenv import process
-from relenv import toolchain as toolchains
 from relenv.bundle.archive import Archive, Pack, codec, pack_tree, write_zip
 from relenv.bundle.wheel import build_wheel, compiler_environ
 from relenv.download import sha256_of
-from relenv.environment import Environment, create, pip_install
-from relenv.errors import BuildError, CacheError, CheckError, OutputError
+from relenv.environment import Environment, create, pip_environ, pip_install
+from relenv.errors import BuildError, CacheError, CheckError, ConfigError, OutputError
 from relenv.interpreter import MANIFEST, Interpreter, ensure_interpreter, releases_for, run_python
 from relenv.relocate import bytecode
+from relenv.relocate.elf import glibc_floor
 from relenv.store import remove_tree, write_text
 from relenv.texts import template
 from relenv.ui import working
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from relenv.bundle.config import AppConfig
     from relenv.context import Context
@@ -93,15 +94,24 @@ def make_bundle(context: Context, config: AppConfig, *, output: Path | None) -> 
     with _workplace(context) as work:
         app = _install_app(context, config, interpreter, work)
         name = config.name or _file_name(config.project or app.name)
-        target = output or Path(f"{name}.zip")
-        _finish(app, interpreter, name)
+        target = _target(output, name)
+        _finish(context, app, interpreter, name)
         moved = work / MOVED / name
         moved.parent.mkdir()
         app.environment.root.rename(moved)
+        _own_python(interpreter, moved)
         with working(context.ui, "Checking the bundle in another place"):
             _check(app, moved)
-        archive = write_zip(moved, target, top=name, base=_pack(context, interpreter), ui=context.ui, level=LEVEL)
+        pack = _pack(context, interpreter)
+        archive = write_zip(moved, target, top=name, base=pack, ui=context.ui, level=LEVEL)
     return _describe(archive, app, interpreter, name)
+
+
+def _target(output: Path | None, name: str) -> Path:
+    """Return the file to write: a directory that the user named gets one named after the bundle."""
+    if output is None or output.is_dir():
+        return (output or Path()) / f"{name}.zip"
+    return output
 
 
 def _describe(archive: Archive, app: App, interpreter: Interpreter, name: str) -> Bundle:
@@ -133,12 +143,25 @@ def _writable(folder: Path) -> None:
 @contextmanager
 def _workplace(context: Context) -> Iterator[Path]:
     """Give a directory in the cache that is gone afterwards."""
-    path = context.cache.work / f"bundle-{secrets.token_hex(6)}"
+    for stale in context.cache.work.glob("bundle-*-*"):
+        if not _alive(int(stale.name.split("-")[1])):  # it was killed, and could not clean up
+            remove_tree(stale)
+    path = context.cache.work / f"bundle-{os.getpid()}-{secrets.token_hex(4)}"
     path.mkdir(parents=True)
     try:
         yield path
     finally:
         remove_tree(path)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _file_name(project: str) -> str:
@@ -148,56 +171,76 @@ def _file_name(project: str) -> str:
 def _install_app(context: Context, config: AppConfig, interpreter: Interpreter, work: Path) -> App:
     """Build the project's wheel and install it with its dependencies into a fresh environment."""
     label = config.project or config.root.resolve().name
-    compiler = compiler_environ(_toolchain(context), context.environ)
+    compiler = compiler_environ(context.toolchain(), context.environ)
     with working(context.ui, f"Building {label}", f"Built {label}"):
-        wheel = build_wheel(config.root, interpreter, work, label=label, environ=context.environ, compiler=compiler)
+        environ = _pip_environ(context)
+        wheel = build_wheel(config.root, interpreter, work, label=label, environ=environ, compiler=compiler)
     environment = create(interpreter, work / "environment", share=True)
+    with _unharmed(interpreter, context):
+        _install(context, config, environment, wheel, compiler)
+    return _app(environment, wheel, config)
+
+
+def _pip_environ(context: Context) -> dict[str, str]:
+    return pip_environ(context.environ, context.cache.root / "pip")
+
+
+def _install(
+    context: Context, config: AppConfig, environment: Environment, wheel: Path, compiler: Mapping[str, str]
+) -> None:
+    label = config.project or config.root.resolve().name
     extras = f"[{','.join(config.extras)}]" if config.extras else ""
     with working(context.ui, f"Installing {label} and its dependencies", f"Installed {label} and its dependencies"):
         pip_install(
             [environment.root / "bin" / "pip3"],
             ["--no-compile", "--", f"{wheel}{extras}"],
-            environ={**context.environ, **compiler},
+            environ={**_pip_environ(context), **compiler},
             what=label,
         )
-    return _app(environment, wheel, config.extras)
 
 
-def _toolchain(context: Context) -> toolchains.Toolchain:
-    return toolchains.ensure(context.platform, cache=context.cache, ui=context.ui, environ=context.environ)
-
-
-def _app(environment: Environment, wheel: Path, extras: tuple[str, ...]) -> App:
+def _app(environment: Environment, wheel: Path, config: AppConfig) -> App:
     try:
         name, _, _, _ = parse_wheel_filename(wheel.name)
     except InvalidWheelFilename as error:
         raise BuildError(f"the build backend made a wheel with an invalid name: {wheel.name}") from error
-    for info in environment.site_packages.glob("*.dist-info"):
-        distribution = Distribution.at(info)
-        if canonicalize_name(distribution.name) == name:
-            entries = distribution.entry_points
-            scripts = [*entries.select(group="console_scripts"), *entries.select(group="gui_scripts")]
-            # one that needs an extra which is not installed is there, but cannot work
-            wanted = [entry for entry in scripts if set(entry.extras) <= set(extras)]
-            _forget_origin(info)
-            return App(
-                environment=environment,
-                name=distribution.name,
-                version=distribution.version,
-                entry_points=tuple(sorted(wanted, key=lambda entry: entry.name)),
-            )
-    raise BuildError(f"{wheel.name} did not install {name}")
+    found = {canonicalize_name(d.name): d for d in map(Distribution.at, _forget_origins(environment))}
+    if name not in found:
+        raise BuildError(f"{wheel.name} did not install {name}")
+    distribution = found[name]
+    offered = {canonicalize_name(extra) for extra in distribution.metadata.get_all("Provides-Extra") or ()}
+    if unknown := [extra for extra in config.extras if canonicalize_name(extra) not in offered]:
+        raise ConfigError(
+            f"{distribution.name} has no extra `{unknown[0]}`",
+            hint=f"it has: {', '.join(sorted(offered)) or 'none'}",
+        )
+    installed = {canonicalize_name(extra) for extra in config.extras}
+    entries = distribution.entry_points
+    scripts = [*entries.select(group="console_scripts"), *entries.select(group="gui_scripts")]
+    # one that needs an extra which is not installed is there, but cannot work
+    wanted = [entry for entry in scripts if {canonicalize_name(extra) for extra in entry.extras} <= installed]
+    return App(
+        environment=environment,
+        name=distribution.name,
+        version=distribution.version,
+        entry_points=tuple(sorted(wanted, key=lambda entry: entry.name)),
+    )
 
 
-def _forget_origin(info: Path) -> None:
-    """Remove direct_url.json (PEP 610): it names the directory the wheel was built in."""
-    (info / "direct_url.json").unlink(missing_ok=True)
-    record = info / "RECORD"
-    rows = record.read_text(encoding="utf-8").splitlines(keepends=True)
-    record.write_text("".join(row for row in rows if "/direct_url.json," not in row), encoding="utf-8", newline="")
+def _forget_origins(environment: Environment) -> list[Path]:
+    """Remove each direct_url.json (PEP 610): it names a directory of this machine. Return every .dist-info."""
+    infos = sorted(environment.site_packages.glob("*.dist-info"))
+    for info in infos:
+        if (info / "direct_url.json").is_file():
+            (info / "direct_url.json").unlink()
+            record = info / "RECORD"
+            rows = record.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = "".join(row for row in rows if "/direct_url.json," not in row)
+            record.write_text(kept, encoding="utf-8", newline="")
+    return infos
 
 
-def _finish(app: App, interpreter: Interpreter, name: str) -> None:
+def _finish(context: Context, app: App, interpreter: Interpreter, name: str) -> None:
     """Turn an environment into what is shipped: bytecode, no links, a manifest, a word to whoever unpacks it."""
     root = app.environment.root
     given = {path.name for path in (interpreter.root / app.environment.site_packages.relative_to(root)).iterdir()}
@@ -206,18 +249,26 @@ def _finish(app: App, interpreter: Interpreter, name: str) -> None:
     _resolve_links(root)
     manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
     scripts = [entry.name for entry in app.entry_points]
-    manifest["bundle"] = {"name": name, "project": app.name, "version": app.version, "scripts": scripts}
+    floor, culprit = glibc_floor(app.environment.site_packages)
+    glibc = ".".join(map(str, floor))
+    if culprit:
+        # the interpreter needs no more than 2.17, so this is a dependency's wheel
+        context.ui.warn(
+            f"the bundle needs glibc {glibc} because of {culprit.relative_to(app.environment.site_packages)}"
+        )
+    manifest["bundle"] = {"glibc": glibc, "name": name, "project": app.name, "version": app.version, "scripts": scripts}
     write_text(root / MANIFEST, json.dumps(manifest, indent=2) + "\n")
-    write_text(root / "README.txt", _readme(app, interpreter))
+    write_text(root / "README.txt", _readme(app, interpreter, glibc))
 
 
-def _readme(app: App, interpreter: Interpreter) -> str:
+def _readme(app: App, interpreter: Interpreter, glibc: str) -> str:
     title = f"{app.name} {app.version}"
-    scripts = "".join(f"    bin/{entry.name}\n" for entry in app.entry_points) or "    bin/python3 -m MODULE\n"
+    scripts = "".join(f"    bin/{entry.name}\n" for entry in app.entry_points) or "    bin/python3 -Im MODULE\n"
     values = {
         "NAME": title,
         "RULE": "=" * len(title),
         "PYTHON": interpreter.version,
+        "GLIBC": glibc,
         "SERIES": interpreter.series,
         "MACHINE": interpreter.triplet.split("-")[0],
         "SCRIPTS": scripts.rstrip("\n"),
@@ -269,24 +320,39 @@ def _check(app: App, root: Path) -> None:
             pass
 
 
-def _unharmed(interpreter: Interpreter, root: Path, pack: Pack) -> None:
-    """Make sure that nothing wrote into a file that the bundle shares with the store.
+@contextmanager
+def _unharmed(interpreter: Interpreter, context: Context) -> Iterator[None]:
+    """Make sure that what runs in the body wrote into no file that the environment shares with the store.
 
-    pip and the shim replace files; but a build script may do anything.
+    pip and the shim replace files; but a build script may do anything, and may fail afterwards.
 
     Raises:
-        CacheError: it happened; the interpreter is removed from the store, and built anew from its parts next time.
+        CacheError: it happened; the interpreter is removed from the store, and laid out anew next time.
     """
-    for path in interpreter.root.rglob("*"):
-        if path.is_symlink() or not path.is_file():
-            continue
-        copy = root / path.relative_to(interpreter.root)
-        if copy.is_file() and copy.samefile(path) and sha256_of(path) not in pack.known:
-            remove_tree(interpreter.root)
-            raise CacheError(
-                f"installing changed a file of the interpreter in place: {path.relative_to(interpreter.root)}",
-                hint="the cache was put right; a package that does this cannot be bundled",
-            )
+    pack = _pack(context, interpreter)
+    try:
+        yield
+    finally:
+        for path in interpreter.root.rglob("*"):
+            if not path.is_symlink() and path.is_file() and sha256_of(path) not in pack.known:
+                remove_tree(interpreter.root)
+                remove_tree(pack.root)
+                raise CacheError(
+                    f"installing changed a file of the interpreter in place: {path.relative_to(interpreter.root)}",
+                    hint="the cache was put right; a package that does this cannot be bundled",
+                )
+
+
+def _own_python(interpreter: Interpreter, root: Path) -> None:
+    """Refuse a package that put a script in the place of the interpreter itself.
+
+    Raises:
+        CheckError: it did.
+    """
+    for name in ("python3", "python", f"python{interpreter.series}"):
+        ours, theirs = interpreter.root / "bin" / name, root / "bin" / name
+        if theirs.is_file() and theirs.read_bytes() != ours.read_bytes():
+            raise CheckError(f"a package installed a script named {name}, which is the interpreter's own name")
 
 
 def _pack(context: Context, interpreter: Interpreter) -> Pack:

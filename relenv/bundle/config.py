@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
 
-from relenv.errors import ConfigError
+from relenv.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+COMMAND_LINE = "the command line"
 LEGACY = ("setup.py", "setup.cfg")
 """Files that describe a project without pyproject.toml (PEP 517 has them built with setuptools)."""
 METADATA_TABLES = (("tool", "poetry"), ("tool", "flit", "metadata"))
@@ -47,8 +49,18 @@ class Key:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and value not in ("", ".", "..") and not set(value) & set("/\\\0\n")
+    return (
+        isinstance(value, str)
+        and value not in ("", ".", "..")
+        and value.isprintable()
+        and value == value.strip()
+        and not set(value) & set("/\\")
+        and len(value.encode()) <= LONGEST_NAME
+    )
 
+
+LONGEST_NAME = 200
+"""Bytes: file systems take 255, and we add a suffix."""
 
 KEYS: dict[str, Key] = {
     "python": Key(
@@ -80,7 +92,7 @@ def load_config(project: Path, overrides: Mapping[str, Any] | None = None) -> Ap
     legacy = any((project / name).is_file() for name in LEGACY)
     if not file.is_file():
         if legacy:
-            return _configured(project, {}, _checked(overrides or {}, "the command line"), file)
+            return _configured(project, {}, _checked(overrides or {}, COMMAND_LINE), file)
         raise ConfigError(
             f"there is no pyproject.toml in {project}",
             hint="run relenv in a project's directory, or name it: relenv bundle PATH",
@@ -92,12 +104,15 @@ def load_config(project: Path, overrides: Mapping[str, Any] | None = None) -> Ap
             f"{file} has no [project] table",
             hint='a project needs at least a name and a version there: name = "example", version = "1.0"',
         )
-    settings = {**_settings(data, file), **_checked(overrides or {}, "the command line")}
+    settings = {**_settings(data, file), **_checked(overrides or {}, COMMAND_LINE)}
     return _configured(project, data, settings, file)
 
 
 def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, Any], file: Path) -> AppConfig:
     metadata = _table(data, "project")
+    name = metadata.get("name")
+    if "project" in data and not (isinstance(name, str) and name):
+        raise ConfigError(f"{file}: project.name is missing or no text", hint='name = "example" in [project]')
     return AppConfig(
         root=project,
         project=str(metadata.get("name", "")) or str(_table(data, "tool", "poetry").get("name", "")),
@@ -125,7 +140,8 @@ def _table(data: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
 
 
 def _settings(data: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
-    settings = data.get("tool", {}).get("relenv", {})
+    tools = data.get("tool", {})
+    settings = tools.get("relenv", {}) if isinstance(tools, dict) else tools
     if not isinstance(settings, dict):
         raise ConfigError(f"{file}: tool.relenv must be a table, [tool.relenv]")
     return _checked(settings, f"{file}: tool.relenv")
@@ -138,7 +154,8 @@ def _checked(settings: Mapping[str, Any], where: str) -> Mapping[str, Any]:
             hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(sorted(KEYS))}"
             raise ConfigError(f"{where} has an unknown key `{name}`", hint=hint)
         if not KEYS[name].accept(value):
-            raise ConfigError(f"{where}: `{name}` must be {KEYS[name].what}, not {value!r}")
+            kind = UsageError if where == COMMAND_LINE else ConfigError
+            raise kind(f"{where}: `{name}` must be {KEYS[name].what}, not {value!r}")
     return settings
 
 
@@ -155,10 +172,12 @@ def _requires_python(metadata: Mapping[str, Any], file: Path) -> SpecifierSet | 
 def _extras(settings: Mapping[str, Any], metadata: Mapping[str, Any], file: Path) -> tuple[str, ...]:
     extras = tuple(settings.get("extras", ()))
     known = metadata.get("optional-dependencies")
-    if not isinstance(known, dict) or "optional-dependencies" in metadata.get("dynamic", ()):
-        return extras
+    dynamic = metadata.get("dynamic")
+    if not isinstance(known, dict) or (isinstance(dynamic, list) and "optional-dependencies" in dynamic):
+        return extras  # the wheel will tell
+    names = {canonicalize_name(name) for name in known}
     for extra in extras:
-        if extra not in known:
+        if canonicalize_name(extra) not in names:
             close = difflib.get_close_matches(extra, known, n=1)
             hint = f"did you mean `{close[0]}`?" if close else f"it has: {', '.join(sorted(known)) or 'none'}"
             raise ConfigError(f"{file}: tool.relenv.extras names `{extra}`, which the project lacks", hint=hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import build
 from pyproject_hooks import BackendUnavailable
 
 from relenv import process
-from relenv.environment import clean_environ, pip_install
+from relenv.environment import pip_install
 from relenv.errors import BuildError, ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -54,9 +55,11 @@ def compiler_environ(toolchain: Toolchain, environ: Mapping[str, str]) -> dict[s
         return {}
     # the scripts of setuptools and others read these; the linker is the compiler
     return {
-        "CC": str(toolchain.tool("gcc")),
-        "CXX": str(toolchain.tool("g++")),
-        "AR": str(toolchain.tool("ar")),
+        **{
+            name: shlex.quote(str(toolchain.tool(tool))) for name, tool in (("CC", "gcc"), ("CXX", "g++"), ("AR", "ar"))
+        },
+        # the host is asked for glibc and nothing else
+        "LDFLAGS": f"-static-libgcc -static-libstdc++ {environ.get('LDFLAGS', '')}".rstrip(),
     }
 
 
@@ -84,7 +87,7 @@ def build_wheel(
         ConfigError: [build-system] is not in order.
     """
     isolated = isolate(interpreter, work / "build-environment")
-    base = {**clean_environ(environ), **compiler}
+    base = {**environ, **compiler, **_setuptools_elsewhere(work)}
     base["PATH"] = f"{isolated.root / 'bin'}{os.pathsep}{environ.get('PATH', os.defpath)}"
     log = work / "backend.log"
 
@@ -105,6 +108,17 @@ def build_wheel(
         raise _failure(label, failure) from error
     except build.BuildException as error:
         raise ConfigError(f"{project / 'pyproject.toml'}: {error}") from error
+
+
+def _setuptools_elsewhere(work: Path) -> dict[str, str]:
+    """Return what has setuptools build outside the project: its own `build` there keeps files that are gone since.
+
+    See DIST_EXTRA_CONFIG in setuptools' "Build System Support"; no other backend looks at it.
+    """
+    config = work / "setuptools.cfg"
+    (work / "egg-info").mkdir()
+    config.write_text(f"[build]\nbuild_base = {work / 'build'}\n[egg_info]\negg_base = {work / 'egg-info'}\n")
+    return {"DIST_EXTRA_CONFIG": str(config)}
 
 
 def _failure(label: str, error: process.CommandError) -> BuildError | OutputError:

@@ -22,7 +22,8 @@ SUMMARY = "turn a project into a zip with its own Python"
 DESCRIPTION = """\
 Build the project's wheel with its own build backend, install it with its dependencies next to a Python
 compiled from source, check that its scripts start in another directory, and write NAME.zip. Unzip it on
-any Linux with glibc 2.17 or newer and run NAME/bin/SCRIPT: nothing needs to be installed there.
+any Linux with glibc 2.17 or newer, or what the wheels among the dependencies need, and run NAME/bin/SCRIPT:
+nothing needs to be installed there.
 """
 
 
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     config = load_config(Path(args.project), overrides)
     bundle = make_bundle(context, config, output=args.output)
     if not bundle.scripts:
-        context.ui.warn(f"{bundle.project} has no console scripts: run it as bin/python3 -m MODULE")
+        context.ui.warn(f"{bundle.project} has no console scripts: run it as bin/python3 -Im MODULE")
     context.ui.step(
         f"{bundle.path}: {bundle.project} {bundle.version} with Python {bundle.python}, {size(bundle.size)}"
     )

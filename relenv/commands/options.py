@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import argparse
+
+def looks() -> argparse.ArgumentParser:
+    """Return a parent parser with the options of every command."""
+    common = argparse.ArgumentParser(add_help=False)
+    group = common.add_argument_group("how it speaks")
+    group.add_argument("-q", "--quiet", action="store_true", help="only warnings and errors")
+    group.add_argument("-v", "--verbose", action="store_true", help="plain lines, one for each step of a build")
+    group.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    return common
 
 
 def add_python(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from relenv.commands.options import looks
+
 if TYPE_CHECKING:
     import argparse
 
@@ -22,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser(
         "download",
+        parents=[looks()],
         help="download the pinned toolchain with pip, and unpack it into the cache",
         description="Download the pinned toolchain with pip (its configuration is honoured), verify it and "
         "unpack it into the cache.",

@@ -8,12 +8,14 @@ program's DT_RPATH for whatever is loaded later, at any depth, and before LD_LIB
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
 
 from relenv import process
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from relenv.toolchain import Toolchain
 
 MAGIC = b"\x7fELF"
+GLIBC_FLOOR = (2, 17)
+"""What the toolchain builds for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,29 @@ def inspect(path: Path) -> Elf | None:
         rpath="".join(texts("DT_RPATH", "rpath")),
         runpath="".join(texts("DT_RUNPATH", "runpath")),
     )
+
+
+def glibc_floor(root: Path) -> tuple[tuple[int, int], Path | None]:
+    """Return the oldest glibc that everything below a directory runs on, and the file that needs it.
+
+    It is the highest version among the symbols that the files ask of glibc (`GLIBC_2.17`), at least 2.17.
+    """
+    floor, culprit = GLIBC_FLOOR, None
+    for path in elf_files(root):
+        with path.open("rb") as file:
+            try:
+                sections = list(ELFFile(file).iter_sections())
+            except ELFError:
+                continue
+            for section in sections:
+                if not isinstance(section, GNUVerNeedSection):
+                    continue
+                for _, versions in section.iter_versions():
+                    for version in versions:
+                        found = re.match(r"GLIBC_(\d+)\.(\d+)", version.name)
+                        if found and (int(found[1]), int(found[2])) > floor:
+                            floor, culprit = (int(found[1]), int(found[2])), path
+    return floor, culprit
 
 
 def elf_files(root: Path) -> Iterator[Path]:
