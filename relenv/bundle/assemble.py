@@ -99,7 +99,6 @@ def make_bundle(context: Context, config: AppConfig, *, output: Path | None) -> 
         moved = work / MOVED / name
         moved.parent.mkdir()
         app.environment.root.rename(moved)
-        _own_python(interpreter, moved)
         with working(context.ui, "Checking the bundle in another place"):
             _check(app, moved)
         pack = _pack(context, interpreter)
@@ -178,6 +177,7 @@ def _install_app(context: Context, config: AppConfig, interpreter: Interpreter, 
     environment = create(interpreter, work / "environment", share=True)
     with _unharmed(interpreter, context):
         _install(context, config, environment, wheel, compiler)
+    _own_python(interpreter, environment.root)
     return _app(environment, wheel, config)
 
 

@@ -193,12 +193,11 @@ _PATCH_311: tuple[Step, ...] = (
     ),
     Replace(path="{src}/setup.py", old="curses_includes.append('/usr/include/ncursesw')", new="pass"),
     Replace(path="{src}/setup.py", old="library_dirs=['/usr/lib/termcap'],", new=""),
+    # gone from libedit; by sed, since later releases of 3.11 may not name it any more
+    Run(argv=("sed", "-i", "s/(VFunction [*])/(rl_compdisp_func_t *)/", "Modules/readline.c")),
 )
 _ENV_311 = (
-    # GNU readline says with a macro of its own, and to configure, that it has the type rl_compdisp_func_t; libedit
-    # has it too, but no longer the older VFunction that is taken otherwise
-    ("ac_cv_type_rl_compdisp_func_t", "yes"),
-    ("CPPFLAGS", "-I{deps}/include -D_RL_FUNCTION_TYPEDEF"),
+    ("CPPFLAGS", "-I{deps}/include"),
     ("LDFLAGS_NODIST", "-L{deps}/lib " + dict(_ENV)["LDFLAGS_NODIST"]),
 )
 

@@ -191,3 +191,82 @@ def test_a_bundle_leaves_nothing_behind(
     assert sorted(project.rglob("*")) == before
     assert list(home.iterdir()) == []
     assert list((data / "work").iterdir()) == []
+
+
+def _project(folder: Path, *dependencies: str, script: str = "") -> Path:
+    """Write a project of one module."""
+    folder.mkdir()
+    scripts = f'[project.scripts]\n{script} = "{folder.name}:main"\n' if script else ""
+    (folder / "pyproject.toml").write_text(
+        f'[project]\nname = "{folder.name}"\nversion = "1"\ndependencies = {list(dependencies)!r}\n{scripts}'
+    )
+    (folder / f"{folder.name}.py").write_text("def main():\n    print('here')\n")
+    return folder
+
+
+def test_a_package_that_writes_into_the_interpreter_is_caught(
+    relenv: Relenv, interpreter: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "meddler"
+    bad.mkdir()
+    (bad / "setup.py").write_text(
+        "import setuptools, sys, pathlib\n"
+        "with (pathlib.Path(sys.base_prefix) / 'lib/python3.13/this.py').open('a') as file:\n"
+        "    file.write('# changed\\n')\n"
+        "setuptools.setup(name='meddler', version='1', py_modules=[])\n"
+    )
+    project = _project(tmp_path / "victim", f"meddler @ file://{bad}")
+    outcome = relenv("bundle", project, "-o", tmp_path / "it.zip", check=False)
+    assert outcome.code == 11
+    assert "lib/python3.13/this.py" in outcome.errors[0]
+    assert not list(tmp_path.glob("*.zip"))
+    relenv("build")
+    assert "# changed" not in (interpreter / "lib/python3.13/this.py").read_text()
+
+
+def test_what_was_deleted_from_a_project_is_not_bundled(
+    relenv: Relenv, sample: Callable[[str], Path], tmp_path: Path
+) -> None:
+    project = sample("backend-setuptools")
+    stale = project / "src/backend_setuptools/deleted_later.py"
+    stale.write_text("")
+    for name in ("first", "second"):
+        relenv("bundle", project, "-o", tmp_path / f"{name}.zip")
+        stale.unlink(missing_ok=True)
+    with zipfile.ZipFile(tmp_path / "first.zip") as first, zipfile.ZipFile(tmp_path / "second.zip") as second:
+        assert any("deleted_later" in name for name in first.namelist())
+        assert not any("deleted_later" in name for name in second.namelist())
+
+
+def test_a_users_destinations_for_pip_are_not_ours(relenv: Relenv, tmp_path: Path) -> None:
+    project = _project(tmp_path / "plain", "six")
+    settings = ("PIP_USER", "PIP_REQUIRE_VIRTUALENV", "PIP_NO_DEPS", "PIP_DRY_RUN")
+    env = {
+        **dict.fromkeys(settings, "1"),
+        "PIP_TARGET": str(tmp_path / "target"),
+        "PIP_PREFIX": str(tmp_path / "prefix"),
+    }
+    relenv("bundle", project, "-o", tmp_path / "it.zip", env=env)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["it.zip", "plain"]
+    top = unzip(tmp_path / "it.zip", tmp_path / "there")
+    assert say(top / "bin/python3", "-Ic", "import six, plain; plain.main()").strip() == "here"
+
+
+def test_a_script_may_not_take_the_interpreters_name(relenv: Relenv, tmp_path: Path) -> None:
+    project = _project(tmp_path / "usurper", script="python3")
+    outcome = relenv("bundle", project, "-o", tmp_path / "it.zip", check=False)
+    assert outcome.code == 9
+    assert "python3" in outcome.errors[0]
+
+
+def test_a_floor_above_ours_is_told(relenv: Relenv, tmp_path: Path) -> None:
+    outcome = relenv("bundle", _project(tmp_path / "numbers", "numpy"), "-o", tmp_path / "it.zip")
+    assert "needs glibc 2.2" in outcome.stderr
+    assert "because of numpy" in outcome.stderr
+    assert "glibc 2.2" in (unzip(tmp_path / "it.zip", tmp_path / "there") / "README.txt").read_text()
+
+
+def test_an_extra_that_is_not_there(relenv: Relenv, tmp_path: Path) -> None:
+    outcome = relenv("bundle", _project(tmp_path / "plain"), "--extra", "nope", cwd=tmp_path, check=False)
+    assert outcome.code == 3
+    assert "plain has no extra `nope`" in outcome.errors[0]

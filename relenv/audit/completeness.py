@@ -1,0 +1,85 @@
+"""Is all there that should be, and nothing that leads elsewhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from relenv.audit.model import Finding, Severity
+from relenv.interpreter import MANIFEST
+from relenv.recipes.cpython import EXTENSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from relenv.audit.tree import Tree
+
+
+def check(tree: Tree) -> Iterator[Finding]:
+    """Yield the extension modules that are missing or too many, and links that lead nowhere or out."""
+    yield from _extensions(tree)
+    for link in tree.links:
+        yield from _link(tree, link)
+    if MANIFEST not in tree.files:
+        yield Finding(
+            severity=Severity.WARNING,
+            check="manifest",
+            file=MANIFEST,
+            what="is missing: what this was made of cannot be told",
+            hint="if relenv made this, make it anew",
+        )
+
+
+def extensions(tree: Tree) -> frozenset[str]:
+    """Return the names of the extension modules of the standard library that a tree has."""
+    folder = f"{tree.library}/lib-dynload/"
+    return frozenset(
+        path[len(folder) :].split(".")[0] for path in tree.files if path.startswith(folder) and path.endswith(".so")
+    )
+
+
+def _extensions(tree: Tree) -> Iterator[Finding]:
+    folder = f"{tree.library}/lib-dynload"
+    if tree.series not in EXTENSIONS:
+        yield Finding(
+            severity=Severity.WARNING,
+            check="extensions",
+            file=folder,
+            what=f"which extension modules Python {tree.series} should have is not known to this relenv",
+            hint="use a newer relenv",
+        )
+        return
+    found = extensions(tree)
+    for names, what in (
+        (EXTENSIONS[tree.series] - found, "lacks the extension module {}"),
+        (found - EXTENSIONS[tree.series], "has the extension module {}, which it should not"),
+    ):
+        for name in sorted(names):
+            yield Finding(
+                severity=Severity.ERROR,
+                check="extensions",
+                file=folder,
+                what=what.format(name),
+                hint="make the environment anew",
+            )
+
+
+def _link(tree: Tree, link: str) -> Iterator[Finding]:
+    target = os.fspath((tree.root / link).readlink())
+    inside = os.path.normpath(PurePosixPath(link).parent / target)
+    what = ""
+    if target.startswith("/"):
+        what = f"is a link to {target}: it does not move with the tree"
+    elif inside.split("/")[0] == "..":
+        what = f"is a link that leads out of the tree: {target}"
+    elif not (tree.root / link).exists():
+        what = f"is a link to {target}, which does not exist"
+    if what:
+        yield Finding(
+            severity=Severity.ERROR,
+            check="link",
+            file=link,
+            what=what,
+            hint="replace it by what it should point to, or by a relative link inside the tree",
+        )

@@ -1,0 +1,226 @@
+"""The tree runs where trees end up: one copy of it, moved from one awkward place to the next.
+
+Moved, not copied anew: what a run wrote in one place must not disturb the next.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import Distribution, EntryPoint
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relenv import process
+from relenv.audit.completeness import extensions
+from relenv.audit.model import Finding, Severity
+from relenv.environment import copy_tree
+from relenv.errors import HostError
+from relenv.pip_shim import scripts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from relenv.audit.tree import Tree
+
+NOBODY = 65534
+DEPTH = 200
+LEVEL = "d000"
+"""The name of a directory in which the next one is."""
+ROOM = 64
+"""Bytes of a path left free below the tree's longest: for what Python puts into one while it starts."""
+JOBS = 2
+
+EXTENSIONS_PROBE = """\
+import importlib, sys
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except BaseException as error:
+        sys.exit(f"{name}: {type(error).__name__}: {error}")
+"""
+SCRIPT_PROBE = b"""\
+import importlib, sys
+module, _, names = sys.argv[1].partition(":")
+found = importlib.import_module(module)
+for name in filter(None, names.split(".")):
+    found = getattr(found, name)
+print("reached", sys.prefix)
+"""
+AS_OTHER = """\
+import os, sys
+os.setgroups([])
+os.setgid(int(sys.argv[1]))
+os.setuid(int(sys.argv[1]))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Becomes another user, then the program: run by relenv's own Python."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Spot:
+    """An awkward place."""
+
+    name: str
+    """Completes `does not run ...`."""
+    enter: Callable[[Path, Path, int], AbstractContextManager[Path]]
+    """Takes the copy, a directory and the length of the longest path in the tree; gives where to run it."""
+    prefix: tuple[str, ...] = ()
+    """What a program is started with."""
+
+
+def check(tree: Tree, work: Path) -> Iterator[Finding]:
+    """Yield what fails in a place.
+
+    Args:
+        tree: what to copy and run.
+        work: an empty directory of ours, in which programs can be started.
+
+    Raises:
+        OSError: there is no room for a copy.
+    """
+    work.chmod(0o755)
+    copy = work / "copy"
+    copy_tree(tree.root, copy)
+    starts = _starts(tree)
+    for entry in starts:
+        _instrument(copy / "bin" / entry.name)
+    longest = max(map(len, tree.files))
+    for spot in _spots():
+        if spot.prefix and not _passable(work):
+            yield Finding(
+                severity=Severity.NOTE,
+                check="run",
+                file=".",
+                what=f"was not run {spot.name}: {work} is not open to all",
+                hint="set TMPDIR to a directory that is",
+            )
+            continue
+        with spot.enter(copy, work, longest) as place:
+            yield from _try(tree, spot, place, starts)
+
+
+def _spots() -> tuple[_Spot, ...]:
+    spots: tuple[_Spot, ...] = (
+        _Spot(name="in a directory with a space and letters outside ASCII", enter=_spaced),
+        _Spot(name=f"{DEPTH} directories deep", enter=_deep),
+        _Spot(name="through a symbolic link to it", enter=_linked),
+        _Spot(name="where nothing can be written", enter=_read_only),
+    )
+    if os.geteuid() == 0:
+        prefix = (sys.executable, "-I", "-c", AS_OTHER, str(NOBODY))
+        spots += (_Spot(name=f"as another user (uid {NOBODY})", enter=_read_only, prefix=prefix),)
+    return spots
+
+
+def _passable(work: Path) -> bool:
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in work.resolve().parents)
+
+
+@contextmanager
+def _spaced(copy: Path, work: Path, longest: int) -> Iterator[Path]:  # noqa: ARG001 - as the others
+    with _moved(copy, work / "a söme 世界 where") as place:
+        yield place
+
+
+@contextmanager
+def _deep(copy: Path, work: Path, longest: int) -> Iterator[Path]:
+    room = os.pathconf(work, "PC_PATH_MAX") - len(os.fsencode(work)) - longest - ROOM
+    levels = max(1, min(DEPTH, room // (len(LEVEL) + 1)))
+    below = work.joinpath(*[LEVEL] * levels)
+    below.mkdir(parents=True)
+    with _moved(copy, below / "tree") as place:
+        yield place
+
+
+@contextmanager
+def _linked(copy: Path, work: Path, longest: int) -> Iterator[Path]:  # noqa: ARG001
+    link = work / "link"
+    link.symlink_to(copy.name)
+    yield link
+    link.unlink()
+
+
+@contextmanager
+def _read_only(copy: Path, work: Path, longest: int) -> Iterator[Path]:  # noqa: ARG001
+    modes = {Path(folder): Path(folder).stat().st_mode for folder, _, _ in os.walk(copy)}
+    for folder, mode in modes.items():
+        folder.chmod(mode & ~0o222)
+    try:
+        yield copy
+    finally:
+        for folder, mode in modes.items():
+            folder.chmod(mode)
+
+
+@contextmanager
+def _moved(copy: Path, place: Path) -> Iterator[Path]:
+    copy.rename(place)
+    try:
+        yield place
+    finally:
+        place.rename(copy)
+
+
+def _starts(tree: Tree) -> list[EntryPoint]:
+    """Return the entry points whose script is there, with our trampoline; the others are `scripts`' business."""
+    found = {}
+    for record in tree.records:
+        points = Distribution.at((tree.root / record.path).parent).entry_points
+        for entry in (*points.select(group="console_scripts"), *points.select(group="gui_scripts")):
+            path = tree.root / "bin" / entry.name
+            # one that needs an extra cannot be expected to work
+            if not entry.extras and path.is_file() and scripts.carries(path.read_bytes()):
+                found[entry.name] = entry
+    return [found[name] for name in sorted(found)]
+
+
+def _instrument(script: Path) -> None:
+    """Leave a script its trampoline, and let it import what it starts with instead of starting it."""
+    data = script.read_bytes()
+    # the trampoline's quotes: they open in its second line or, after an encoding, in its third
+    opening = data.index(b"''':'")
+    end = data.index(b"'''", opening + len(b"''':'")) + len(b"'''")
+    mode = script.stat().st_mode
+    script.unlink()
+    script.write_bytes(data[:end] + b"\n" + SCRIPT_PROBE)
+    script.chmod(mode)
+
+
+def _try(tree: Tree, spot: _Spot, place: Path, starts: Sequence[EntryPoint]) -> Iterator[Finding]:
+    names = sorted(extensions(tree))
+    options = ("-I", "-W", "ignore", "-c", EXTENSIONS_PROBE, *names)
+    tasks: list[tuple[str, list[str]]] = [("bin/python3", [os.fspath(place / "bin" / "python3"), *options])]
+    for entry in starts:
+        # `sh` starts what has no shebang, and a file that is not executable is a finding of its own
+        argv = [os.fspath(place / "bin" / entry.name), entry.value.split("[")[0].strip()]
+        tasks.append((f"bin/{entry.name}", argv))
+    with ThreadPoolExecutor(max_workers=JOBS) as pool:
+        reasons = pool.map(lambda task: _fails([*spot.prefix, *task[1]]), tasks)
+        for (file, _), reason in zip(tasks, reasons, strict=True):
+            if reason:
+                yield Finding(
+                    severity=Severity.ERROR,
+                    check="run",
+                    file=file,
+                    what=f"does not run {spot.name}: {reason}",
+                    hint="is a dependency missing? the other findings may tell",
+                )
+
+
+def _fails(argv: Sequence[str]) -> str:
+    """Run a program with nothing of our environment; return why it failed, empty if it did not."""
+    env = {"PATH": os.defpath, "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
+    try:
+        process.run(argv, cwd=Path("/"), env=env)
+    except process.CommandError as error:
+        lines = error.tail.strip().splitlines()
+        return lines[-1] if lines else error.how
+    except (HostError, OSError) as error:
+        return str(error)
+    return ""

@@ -1,0 +1,247 @@
+"""From a path to a tree that can be checked: a directory as it is, a zip unpacked for the while."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import stat
+import tempfile
+import zipfile
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from relenv.errors import CheckError, UsageError
+from relenv.store import remove_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SERIES = re.compile(r"python(3\.\d+)")
+_UNIX = 3
+"""zip's "made by" for Unix: only then do external attributes hold a mode."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A line of a RECORD."""
+
+    path: str
+    """Relative to the tree; begins with `../` when it leaves it."""
+    digest: str
+    """`sha256=...`, or empty."""
+    size: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What a RECORD says of an installed distribution."""
+
+    path: str
+    distribution: str
+    """Name and version as the .dist-info directory has them: `httpie 3.2.4`."""
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """An interpreter, an environment or an unpacked bundle. Nothing in it is changed or run."""
+
+    root: Path
+    series: str
+    """`3.13`."""
+    files: tuple[str, ...]
+    """Regular files, relative to the root, sorted."""
+    links: tuple[str, ...]
+    """Symbolic links, likewise."""
+    unpacked: bool = False
+    """Whether it was unpacked by us: then its place says nothing."""
+
+    @property
+    def library(self) -> str:
+        """Where the standard library is."""
+        return f"lib/python{self.series}"
+
+    @property
+    def site(self) -> str:
+        """Where packages are installed."""
+        return f"{self.library}/site-packages"
+
+    @property
+    def python(self) -> str:
+        """The version in its own header: that file is there in every interpreter."""
+        try:
+            header = (self.root / f"include/python{self.series}/patchlevel.h").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return self.series
+        found = re.search(r'define PY_VERSION\s+"([^"]+)"', header)
+        return found[1] if found else self.series
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        """The RECORD of each installed distribution."""
+        pattern = re.compile(rf"{re.escape(self.site)}/[^/]+\.dist-info/RECORD")
+        return tuple(_record(self, path) for path in self.files if pattern.fullmatch(path))
+
+    @cached_property
+    def _owners(self) -> dict[str, str]:
+        return {row.path: record.distribution for record in self.records for row in record.rows}
+
+    def package(self, path: str) -> str:
+        """Return the installed distribution that a file belongs to; empty for the interpreter's own files."""
+        if owner := self._owners.get(path):
+            return owner
+        if path.startswith(self.site + "/"):
+            rest = path[len(self.site) + 1 :]
+            # bytecode and data written later lie beside what was installed
+            top = rest.partition("/")[0]
+            return self._tops.get(top, top.removesuffix(".py"))
+        return ""
+
+    @cached_property
+    def _tops(self) -> dict[str, str]:
+        start = len(self.site) + 1
+        return {
+            path[start:].partition("/")[0]: owner
+            for path, owner in self._owners.items()
+            if path.startswith(self.site + "/")
+        }
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Tree]:
+    """Give the tree at a path; a zip is unpacked into a directory that is gone afterwards.
+
+    Raises:
+        UsageError: there is nothing, or something else.
+        CheckError: a zip is damaged, or has members that must not be unpacked.
+    """
+    if path.is_dir():
+        yield _tree(path, shown=path)
+        return
+    if not path.exists():
+        raise UsageError(
+            f"{path} does not exist", hint="name an interpreter, an environment, a bundle's directory or its zip"
+        )
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        raise UsageError(
+            f"{path} is neither a directory nor a zip",
+            hint="name an interpreter, an environment, a bundle's directory or its zip",
+        )
+    folder = Path(tempfile.mkdtemp(prefix="relenv-check-"))
+    try:
+        _unpack(path, folder)
+        yield _tree(_top(folder), shown=path, unpacked=True)
+    finally:
+        remove_tree(folder)
+
+
+def _tree(root: Path, *, shown: Path, unpacked: bool = False) -> Tree:
+    root = root.resolve()
+    if (root / "pyvenv.cfg").is_file():
+        raise UsageError(
+            f"{shown} is a virtual environment, not one of relenv's",
+            hint="it needs the Python it was made from; `relenv create` makes an environment with its own",
+        )
+    serieses = [found[1] for path in (root / "lib").glob("python3.*") if (found := _SERIES.fullmatch(path.name))]
+    if not (root / "bin" / "python3").is_file() or len(serieses) != 1:
+        raise UsageError(
+            f"{shown} is not a tree of relenv's: it has no bin/python3 with one lib/python3.*",
+            hint="name the directory that holds bin and lib, or a bundle's zip",
+        )
+    files, links = _listing(root)
+    return Tree(root=root, series=serieses[0], files=files, links=links, unpacked=unpacked)
+
+
+def _listing(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    files, links = [], []
+    pending = [("", os.fspath(root))]
+    while pending:
+        above, folder = pending.pop()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    links.append(above + entry.name)
+                elif entry.is_dir():
+                    pending.append((f"{above}{entry.name}/", entry.path))
+                elif entry.is_file():
+                    files.append(above + entry.name)
+    return tuple(sorted(files)), tuple(sorted(links))
+
+
+def _top(folder: Path) -> Path:
+    """Return the tree in an unpacked zip: the one directory in it, as a rule."""
+    entries = list(folder.iterdir())
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpack a zip with its modes: zipfile drops them (https://github.com/python/cpython/issues/59999)."""
+    try:
+        with zipfile.ZipFile(archive) as opened_zip:
+            members = opened_zip.infolist()
+            for member in members:
+                _refuse_escape(archive, member.filename)
+            for member in members:
+                _extract(opened_zip, member, folder)
+            # links come last: no member can be written through one
+            for member in members:
+                if _is_link(member):
+                    _link(archive, opened_zip.read(member), folder, member.filename)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
+        raise CheckError(f"{archive} is damaged: {error}", hint="make it again, or copy it again") from error
+
+
+def _refuse_escape(archive: Path, name: str) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
+        raise CheckError(
+            f"{archive} has a member that leads out of it: {name!r}", hint="do not unpack it: no relenv made this"
+        )
+
+
+def _is_link(member: zipfile.ZipInfo) -> bool:
+    return member.create_system == _UNIX and stat.S_ISLNK(member.external_attr >> 16)
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
+    if _is_link(member):
+        return
+    archive.extract(member, folder)
+    mode = stat.S_IMODE(member.external_attr >> 16) if member.create_system == _UNIX else 0
+    target = folder / member.filename
+    if mode:
+        # what cannot be read cannot be checked, nor removed
+        target.chmod((mode & 0o777) | (0o700 if member.is_dir() else 0o400))
+
+
+def _link(archive: Path, content: bytes, folder: Path, name: str) -> None:
+    target = os.fsdecode(content)
+    inside = os.path.normpath(PurePosixPath(name).parent / target)
+    if target.startswith("/") or inside.split("/")[0] == "..":
+        raise CheckError(
+            f"{archive} has a link that leads out of it: {name!r} to {target!r}",
+            hint="do not unpack it: no relenv made this",
+        )
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(target)
+
+
+def _record(tree: Tree, path: str) -> Record:
+    text = (tree.root / path).read_text(encoding="utf-8", errors="surrogateescape")
+    folder = PurePosixPath(path).parent
+    rows = []
+    for fields in csv.reader(text.splitlines()):
+        if fields and fields[0]:
+            name, digest, size = (*fields, "", "")[:3]
+            # normpath, not resolve: a RECORD says nothing of links
+            inside = name if name.startswith("/") else os.path.normpath(f"{tree.site}/{name}")
+            rows.append(Row(path=inside, digest=digest, size=size))
+    name, _, version = folder.name.removesuffix(".dist-info").rpartition("-")
+    return Record(path=path, distribution=f"{name} {version}".strip(), rows=tuple(rows))

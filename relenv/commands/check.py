@@ -1,0 +1,127 @@
+"""`relenv check`: hold a tree against what is promised."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import json
+import os
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from relenv.audit import Place, Report, Severity, audit, opened
+from relenv.errors import CheckError
+from relenv.store import remove_tree
+from relenv.ui import seconds
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from relenv.context import Context
+
+SUMMARY = "verify that a tree is relocatable, portable and whole"
+DESCRIPTION = """\
+Check an interpreter, an environment, a bundle's directory or its zip: libraries and symbols, the glibc it needs,
+paths that tell where it was made, scripts, RECORDs, extension modules. Nothing in it is changed, and nothing is run
+unless you say --run. Exits with 9 if there are errors; warnings and notes alone are fine.
+"""
+
+COLOURS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+WIDE = 200
+"""Columns where no terminal says how many there are: enough for most findings to stay on a line."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("path", type=Path, metavar="PATH", help="an interpreter, an environment or a bundle")
+    parser.add_argument(
+        "--run",
+        dest="execute",
+        action="store_true",
+        help="also run copies of it in awkward places; executes code of what is installed in it",
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Check, and print the findings."""
+    began = time.monotonic()
+    with ExitStack() as stack:
+        tree = stack.enter_context(opened(args.path))
+        work = None
+        if args.execute:
+            work = Path(tempfile.mkdtemp(prefix="relenv-check-"))
+            stack.callback(remove_tree, work)
+        report = audit(tree, _place(context.environ), work=work)
+    if args.json:
+        sys.stdout.write(json.dumps(_described(args.path, report)) + "\n")
+    else:
+        _print(args.path, report, time.monotonic() - began)
+    return 0 if report.clean else CheckError.exit_code
+
+
+def _place(environ: Mapping[str, str]) -> Place:
+    # not context.cache: that would make it
+    chosen = environ.get("RELENV_DATA")
+    try:
+        user = environ.get("USER") or getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name, as in containers
+        user = ""
+    home = environ.get("HOME")
+    return Place(
+        home=Path(home) if home and home.startswith("/") else None,
+        cache=Path(chosen).absolute() if chosen else platformdirs.user_cache_path("relenv", appauthor=False),
+        user=user,
+        host=os.uname().nodename,
+    )
+
+
+def _described(path: Path, report: Report) -> dict[str, object]:
+    return {
+        "path": str(path),
+        "python": report.python,
+        "clean": report.clean,
+        "files": report.files,
+        "elf_files": report.binaries,
+        "glibc": dataclasses.asdict(report.floor) if report.floor else None,
+        **{f"{severity}s": report.counts[severity] for severity in Severity},
+        "findings": [dataclasses.asdict(finding) for finding in report.findings],
+    }
+
+
+def _print(path: Path, report: Report, took: float) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDE)
+    if report.findings:
+        console.print(_table(report))
+    console.print(escape(_summary(path, report, took)), soft_wrap=True)
+
+
+def _table(report: Report) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("severity", no_wrap=True)
+    for name, share in (("file", 3), ("what", 4), ("how to mend", 3)):
+        table.add_column(name, ratio=share, overflow="fold")
+    for finding in report.findings:
+        severity = f"[{COLOURS[finding.severity]}]{finding.severity}[/]"
+        table.add_row(severity, escape(finding.file), escape(finding.what), escape(finding.hint))
+    return table
+
+
+def _summary(path: Path, report: Report, took: float) -> str:
+    counts = report.counts
+    told = ", ".join(f"{counts[severity]} {severity}{'' if counts[severity] == 1 else 's'}" for severity in Severity)
+    glibc = f"runs on glibc >= {report.floor.version} ({report.floor.file}); " if report.floor else ""
+    files = f"Python {report.python}, {report.files} files ({report.binaries} ELF) in {seconds(took)}"
+    return f"{path}: {files}; {glibc}{told}"

@@ -1,0 +1,359 @@
+"""Trees and what an audit finds in their files: synthetic, without a single program."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from base64 import urlsafe_b64encode
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relenv.audit import Place, completeness, opened, run, scripts, text
+from relenv.errors import CheckError, RelenvError, UsageError
+from relenv.pip_shim.scripts import trampoline
+from relenv.recipes.cpython import EXTENSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from relenv.audit import Finding
+
+TMP = "/tmp"  # noqa: S108 - it is only spoken of
+SITE = "lib/python3.13/site-packages"
+PLACE = Place(home=Path("/home/ada"), cache=Path("/var/ada/cache"), user="ada", host="box42.example")
+STALE = b"\xf3\x0d\x0d\x0a" + bytes(12)
+SETTLED = b"\xf3\x0d\x0d\x0a" + b"\x01" + bytes(11)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A tree that is clean, but for its interpreter, which is no program."""
+    root = tmp_path / "tree"
+    for name in EXTENSIONS["3.13"]:
+        put(root, f"lib/python3.13/lib-dynload/{name}.cpython-313-x86_64-linux-gnu.so", "")
+    put(root, "bin/python3", "", mode=0o755)
+    put(root, "bin/tool", trampoline(b"print('hello')\n"), mode=0o755)
+    put(root, "relenv.json", "{}")
+    put(root, f"{SITE}/pkg/__init__.py", "")
+    put(root, f"{SITE}/pkg-1.0.dist-info/METADATA", "Name: pkg\n")
+    record(root, [f"{SITE}/pkg/__init__.py", "bin/tool"])
+    return root
+
+
+def put(root: Path, name: str, content: str | bytes, mode: int = 0o644) -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    path.chmod(mode)
+    return path
+
+
+def record(root: Path, names: Iterable[str], *rows: str) -> None:
+    lines = [*rows, "pkg-1.0.dist-info/RECORD,,"]
+    for name in names:
+        data = (root / name).read_bytes()
+        digest = urlsafe_b64encode(sha256(data).digest()).decode().rstrip("=")
+        path = name.removeprefix(f"{SITE}/") if name.startswith(SITE) else f"../../../{name}"
+        lines.append(f"{path},sha256={digest},{len(data)}")
+    put(root, f"{SITE}/pkg-1.0.dist-info/RECORD", "\n".join(lines) + "\n")
+
+
+def findings(root: Path) -> list[Finding]:
+    with opened(root) as tree:
+        return [*text.check(tree, PLACE), *scripts.check(tree), *completeness.check(tree)]
+
+
+def found(root: Path) -> list[tuple[str, str, str]]:
+    return [(str(one.severity), one.check, one.file) for one in findings(root)]
+
+
+def test_a_whole_tree_is_clean(root: Path) -> None:
+    assert found(root) == []
+
+
+@pytest.mark.parametrize("said", ["{root}/lib", "/home/ada/work", "/var/ada/cache/store", "ada@box42.example"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("lib/python3.13/os.py", "lib/pkgconfig/z.pc", "lib/libz.so.1", "relenv.json", "licenses/x"),
+        *("bin/tool-config", f"{SITE}/pkg-1.0.dist-info/entry_points.txt", f"{SITE}/pkg.pth"),
+    ],
+)
+def test_nothing_of_this_machine_is_in_a_file_of_ours(root: Path, name: str, said: str) -> None:
+    magic = b"\x7fELF\0" if ".so" in name else b""
+    put(root, name, magic + f"x = '{said.format(root=root)}'\n".encode(), mode=0o755)
+    (one,) = findings(root)
+    assert (one.severity, one.check, one.file) == ("error", "leak", name)
+    assert said.format(root=root)[:20] in one.what
+
+
+def test_the_documentation_may_speak_of_homes(root: Path) -> None:
+    put(root, "lib/python3.13/os.py", "# as in /home/user/x, /tmp/build/y, /root/z\n")
+    assert found(root) == []
+
+
+@pytest.mark.parametrize("said", ["/home/runner/x", "/root/src", "/builds/cpython", f"{TMP}/pip-abc/x"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("lib/python3.13/_sysconfigdata__linux_x86_64-linux-gnu.py", "lib/python3.13/config-3.13-x/Makefile"),
+        *("lib/pkgconfig/z.pc", "lib/libz.la", "lib/python3.13/build-details.json", "lib/libz.so.1"),
+    ],
+)
+def test_no_build_directory_is_in_what_a_build_wrote(root: Path, name: str, said: str) -> None:
+    put(root, name, (b"\x7fELF\0" if ".so" in name else b"") + f"prefix={said}\n".encode())
+    assert found(root) == [("error", "leak", name)]
+
+
+@pytest.mark.parametrize(
+    "said", ["Tools/build/x.py", "https://x.org/build/y", "$(srcdir)/build/", "${prefix}/root/", f"{TMP}/perf-%d"]
+)
+def test_what_only_looks_like_one_is_none(root: Path, said: str) -> None:
+    put(root, "lib/python3.13/config-3.13-x/Makefile", f"X={said}\n")
+    assert found(root) == []
+
+
+def test_a_short_home_is_not_found_inside_other_paths(root: Path) -> None:
+    place = Place(home=Path("/root"), cache=None, user="", host="vm")
+    put(root, "lib/python3.13/a.py", "'/opt/devtoolset/root/usr'\n")
+    with opened(root) as tree:
+        assert list(text.check(tree, place)) == []
+    put(root, "lib/python3.13/a.py", "'/opt/devtoolset/root/usr' '/root/usr'\n")
+    put(root, "lib/python3.13/__pycache__/b.pyc", SETTLED + b"\xda\x09/root/usr")
+    with opened(root) as tree:
+        assert [one.file for one in text.check(tree, place)] == [
+            "lib/python3.13/__pycache__/b.pyc",
+            "lib/python3.13/a.py",
+        ]
+
+
+def test_a_package_may_name_the_home_of_its_builder(root: Path) -> None:
+    put(root, f"{SITE}/pkg/native.so", b"\x7fELF\0/home/runner/work/x.c\0")
+    put(root, f"{SITE}/pkg/other.so", b"\x7fELF\0/home/ada/x.c\0")
+    (one,) = findings(root)
+    assert (one.severity, one.what) == ("note", "names a directory of the machine that built it (pkg 1.0: 2 files)")
+
+
+def test_programs_and_sboms_of_a_package_are_its_builders(root: Path) -> None:
+    put(root, "bin/native", b"\x7fELF\0/home/ada/.cargo/x.rs\0", mode=0o755)
+    put(root, f"{SITE}/pkg-1.0.dist-info/sboms/x.json", '{"path": "/home/ada/.cargo/x"}')
+    record(root, ["bin/native"])
+    (one,) = findings(root)
+    assert (one.severity, one.file) == ("note", "bin/native")
+
+
+def test_a_package_that_names_where_it_is_may_not_move(root: Path) -> None:
+    put(root, f"{SITE}/pkg/config.py", f"where = '{root}'\n")
+    assert found(root) == [("warning", "leak", f"{SITE}/pkg/config.py")]
+
+
+def test_bytecode_that_python_wrote_is_a_note_ours_an_error(root: Path) -> None:
+    put(root, f"{SITE}/pkg/__pycache__/a.pyc", STALE + bytes(f"{root}/lib", "utf-8"))
+    put(root, "lib/python3.13/__pycache__/b.opt-1.pyc", STALE + bytes(f"{root}/lib", "utf-8"))
+    (one,) = findings(root)
+    assert (one.severity, one.check) == ("note", "bytecode")
+    assert one.what.startswith("2 .pyc")
+    put(root, "lib/python3.13/__pycache__/b.opt-1.pyc", SETTLED + bytes(f"{root}/lib", "utf-8"))
+    assert ("error", "leak", "lib/python3.13/__pycache__/b.opt-1.pyc") in found(root)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "#!/opt/env/bin/python3\n",
+        "#!python\n",
+        "#!/opt/with space/bin/python3.13\n",
+        "#!/bin/sh\n'''exec' \"/opt/env x/bin/python3\" \"$0\" \"$@\"\n' '''\n",
+        "#!/opt/perl/bin/perl\n",
+        "#!\n",
+        "#!/bin/sh\n''':'\nrelenv_older=1\n'''\n",
+    ],
+)
+def test_a_shebang_that_a_move_breaks(root: Path, head: str) -> None:
+    put(root, "bin/bad", f"{head}print(1)\n", mode=0o755)
+    assert found(root) == [("error", "shebang", "bin/bad")]
+
+
+@pytest.mark.parametrize("head", ["#!/bin/sh\n", "#!/usr/bin/env bash\n", "#! /usr/bin/perl -w\n"])
+def test_a_shebang_of_the_system_is_fine(root: Path, head: str) -> None:
+    put(root, "bin/good", head, mode=0o755)
+    assert found(root) == []
+
+
+def test_scripts_in_folders_have_their_own_trampoline(root: Path) -> None:
+    put(root, "bin/more/good", trampoline(b"pass\n", interpreter="../python3"), mode=0o755)
+    assert found(root) == []
+    put(root, "bin/more/bad", trampoline(b"pass\n"), mode=0o755)
+    assert found(root) == [("error", "shebang", "bin/more/bad")]
+
+
+def test_env_python_is_its_authors_choice(root: Path) -> None:
+    put(root, "bin/choice", "#!/usr/bin/env python3\n", mode=0o755)
+    assert found(root) == [("note", "shebang", "bin/choice")]
+
+
+def test_a_script_must_be_executable(root: Path) -> None:
+    (root / "bin/tool").chmod(0o644)
+    assert found(root) == [("error", "mode", "bin/tool")]
+
+
+def test_records_tell_the_truth(root: Path) -> None:
+    module = root / SITE / "pkg/__init__.py"
+    module.write_text("1")
+    assert found(root) == [("error", "record", f"{SITE}/pkg/__init__.py")]
+    record(root, [f"{SITE}/pkg/__init__.py", "bin/tool"])
+    assert found(root) == []
+    module.write_text("2")
+    (one,) = findings(root)
+    assert one.what == "has not the hash that RECORD of pkg 1.0 says"
+    module.unlink()
+    assert "is missing" in findings(root)[0].what
+
+
+def test_rows_of_bytecode_need_no_file(root: Path) -> None:
+    record(root, [], "pkg/__pycache__/__init__.cpython-313.pyc,,")
+    assert found(root) == []
+    record(root, [], "pkg/a.pyc,sha256=x,1")
+    assert found(root) == [("error", "record", f"{SITE}/pkg/a.pyc")]
+    record(root, [], "pkg/gone.py,,")
+    assert found(root) == [("error", "record", f"{SITE}/pkg/gone.py")]
+
+
+def test_rows_may_be_nonsense_or_lead_outside(root: Path) -> None:
+    record(root, [], '"pkg/a,b.py",sha256=x,many', "../../../../../etc/x,,", "/etc/y,,", "pkg/__init__.py,md9=x,0", "")
+    assert [one[:2] for one in found(root)] == [
+        ("error", "record"),
+        ("warning", "record"),
+        ("warning", "record"),
+        ("error", "record"),
+    ]
+    put(root, f"{SITE}/pkg/a,b.py", "")
+    assert findings(root)[0].file == f"{SITE}/pkg/a,b.py"
+
+
+def test_editable_and_local_packages_are_told(root: Path) -> None:
+    info = f"{SITE}/pkg-1.0.dist-info/direct_url.json"
+    put(root, info, '{"url": "file:///home/ada/pkg", "dir_info": {}}')
+    assert found(root) == [("note", "origin", info)]
+    put(root, info, '{"url": "file:///home/ada/pkg", "dir_info": {"editable": true}}')
+    put(root, f"{SITE}/__editable__.pth", "/srv/pkg/src\n")
+    assert sorted(found(root)) == [("error", "origin", info), ("error", "pth", f"{SITE}/__editable__.pth")]
+
+
+def test_start_up_hooks_are_noted(root: Path) -> None:
+    put(root, f"{SITE}/hook.pth", "import os\n")
+    assert found(root) == [("note", "pth", f"{SITE}/hook.pth")]
+
+
+def test_modules_are_exactly_those_of_the_series(root: Path) -> None:
+    folder = root / "lib/python3.13/lib-dynload"
+    (folder / "_ssl.cpython-313-x86_64-linux-gnu.so").rename(folder / "_tsl.cpython-313-x86_64-linux-gnu.so")
+    assert sorted(one.what for one in findings(root)) == [
+        "has the extension module _tsl, which it should not",
+        "lacks the extension module _ssl",
+    ]
+
+
+@pytest.mark.parametrize("target", ["/usr/lib/x", "../../x", "gone"])
+def test_links_stay_inside_and_lead_somewhere(root: Path, target: str) -> None:
+    (root / "lib/libx.so").symlink_to(target)
+    assert found(root) == [("error", "link", "lib/libx.so")]
+    (root / "lib/libx.so").unlink()
+    (root / "lib/libx.so").symlink_to("../bin/python3")
+    assert found(root) == []
+
+
+def test_a_tree_is_not_changed(root: Path) -> None:
+    before = {path: path.stat() for path in root.rglob("*")}
+    findings(root)
+    after = {path: path.stat() for path in root.rglob("*")}
+    assert {path: (one.st_mtime_ns, one.st_mode) for path, one in before.items()} == {
+        path: (one.st_mtime_ns, one.st_mode) for path, one in after.items()
+    }
+
+
+def archive(path: Path, members: dict[str, tuple[bytes, int]]) -> Path:
+    with zipfile.ZipFile(path, "w") as opened_zip:
+        for name, (content, mode) in members.items():
+            info = zipfile.ZipInfo(name)
+            info.create_system, info.external_attr = 3, mode << 16
+            opened_zip.writestr(info, content)
+    return path
+
+
+def packed(root: Path) -> dict[str, tuple[bytes, int]]:
+    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+    return {str(path.relative_to(root.parent)): (path.read_bytes(), path.stat().st_mode) for path in files}
+
+
+def test_a_zip_is_checked_like_a_directory(root: Path, tmp_path: Path) -> None:
+    members = packed(root)
+    members["tree/bin/python"] = (b"python3", stat.S_IFLNK | 0o777)
+    path = archive(tmp_path / "x.zip", members)
+    assert found(path) == []
+    with opened(path) as tree:
+        place = tree.root
+        assert (place / "bin/tool").stat().st_mode & 0o777 == 0o755
+        assert tree.links == ("bin/python",)
+    assert not place.exists()
+
+
+def test_a_zip_that_lost_its_modes_is_told(root: Path, tmp_path: Path) -> None:
+    path = archive(tmp_path / "x.zip", {name: (data, 0) for name, (data, _) in packed(root).items()})
+    assert found(path) == [("error", "mode", "bin/tool")]
+
+
+@pytest.mark.parametrize("name", ["/etc/x", "../x", "tree/../../x", "..", "tree\\..\\x"])
+def test_a_zip_may_not_lead_out(root: Path, tmp_path: Path, name: str) -> None:
+    path = archive(tmp_path / "x.zip", packed(root) | {name: (b"", 0o644)})
+    with pytest.raises(CheckError, match="leads out"), opened(path):
+        pass
+
+
+@pytest.mark.parametrize("target", ["/etc", "../../x", ".."])
+def test_a_zip_may_have_no_link_that_leads_out(root: Path, tmp_path: Path, target: str) -> None:
+    link = {"tree/link": (target.encode(), stat.S_IFLNK | 0o777), "tree/link/x": (b"evil", 0o644)}
+    path = archive(tmp_path / "x.zip", packed(root) | (link if target != ".." else {"link": link["tree/link"]}))
+    with pytest.raises(CheckError, match="leads out"), opened(path):
+        pass
+
+
+def test_a_damaged_zip_is_said_to_be(root: Path, tmp_path: Path) -> None:
+    path = archive(tmp_path / "x.zip", packed(root))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"print(")] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckError, match="damaged"), opened(path):
+        pass
+
+
+def test_what_is_no_tree_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("x")
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    (tmp_path / "venv/pyvenv.cfg").touch()
+    (tmp_path / "empty").mkdir()
+    archive(tmp_path / "other.zip", {"a/b": (b"", 0o644)})
+    for name, words in (
+        ("gone", "does not exist"),
+        ("text", "neither a directory nor a zip"),
+        ("venv", "virtual environment"),
+        ("empty", "no bin/python3"),
+        ("other.zip", "no bin/python3"),
+    ):
+        with pytest.raises(UsageError, match=words) as caught, opened(tmp_path / name):
+            pass
+        assert isinstance(caught.value, RelenvError)
+        assert caught.value.hint
+
+
+def test_a_copy_is_instrumented_behind_its_trampoline(tmp_path: Path) -> None:
+    for flags, body in (("", b"print('no')\n"), ("u", b"# coding: latin-1\nprint('\xe9')\n")):
+        script = put(tmp_path, "script", trampoline(body, flags=flags), mode=0o755)
+        header = script.read_bytes().split(b"'''")[:3]
+        run._instrument(script)
+        assert script.read_bytes().split(b"'''")[:2] == header[:2]
+        assert script.read_bytes().endswith(b"'''\n" + run.SCRIPT_PROBE)
+        assert script.stat().st_mode & 0o777 == 0o755
