@@ -45,11 +45,11 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     Returns:
         The exit code.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored, and that stays
-            signal.signal(number, _interrupt)
     debug = "--debug" in (sys.argv if argv is None else argv)
     try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored, and that stays
+                signal.signal(number, _interrupt)
         args = _parser().parse_args(argv)
         code: int = args.run(args, _context(args, os.environ if environ is None else environ))
         sys.stdout.flush()

@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from conftest import Outcome, Relenv
 
@@ -218,7 +218,18 @@ def test_a_damaged_cache_marker(relenv: Relenv, tmp_path: Path) -> None:
     failed(relenv("build", env={"RELENV_DATA": str(tmp_path)}, check=False), 11, "is damaged")
 
 
-@pytest.mark.parametrize("after", [0.3, 1.0, 2.0, 3.0])
+def _wait_until_it_listens(pid: int) -> None:
+    """Wait until the process has a handler for SIGTERM: before that it is Python starting, not relenv."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        status = Path(f"/proc/{pid}/status").read_text()
+        caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
+        if int(caught, 16) & 1 << (signal.SIGTERM - 1):
+            return
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.5, 1.5, 3.0])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing(  # noqa: PLR0917
     after: float,
@@ -234,6 +245,7 @@ def test_an_interrupt_leaves_nothing(  # noqa: PLR0917
     process = subprocess.Popen(
         command, env={**os.environ, "RELENV_DATA": str(data)}, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    _wait_until_it_listens(process.pid)
     time.sleep(after)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
