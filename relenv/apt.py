@@ -406,7 +406,7 @@ class _Index:
     def _apt(self, tool: str, *words: str, cwd: Path | None = None) -> str:
         argv = (tool, "-c", str(self._root / "apt.conf"), *words)
         try:
-            printed = run(argv, cwd=cwd or self._root, env={**self._environ, "LC_ALL": "C"}).output
+            printed = run(argv, cwd=cwd or self._root, env={**self._environ, "LC_ALL": "C"})
         except CommandError as error:
             _check_space(error.tail, self._root)
             raise

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from relenv import process
-from relenv.errors import BuildError, CacheError, HostError, OutputError, RelenvError
+from relenv.errors import BuildError, CacheError, HostError, OutputError, RelenvError, disk_full
 from relenv.host import find_tools, lay_tools
 from relenv.recipes.model import BUILD_ENV, PREFIX, SYMBOLS, Copy, Remove, Replace, Run, Step, Unpack, Write
 from relenv.store import remove_tree, write_text
@@ -197,7 +197,7 @@ class _Run:
 
 def _jobserver_option(make: str) -> str:
     """Return what this make calls the option: it was renamed in GNU make 4.2."""
-    first = process.run([make, "--version"]).output.splitlines()[:1]
+    first = process.run([make, "--version"]).splitlines()[:1]
     version = re.search(r"GNU Make (\d+)\.(\d+)", "".join(first))
     if not version:
         raise HostError(f"{make} is not GNU make", hint="install GNU make, and have it first in PATH as make")
@@ -370,9 +370,7 @@ class _NodeBuild:
 
     def _failure(self, error: process.CommandError, log: Path) -> RelenvError:
         if error.disk_full:
-            return OutputError(
-                f"{self.node.label}: the disk is full", hint=f"make room on the file system of {self.work}"
-            )
+            return disk_full(f"{self.node.label} in {self.work}")
         words = " ".join(error.argv[:2]) if len(error.argv) > 1 else error.argv[0]
         return BuildError(
             f"{self.node.label}: {words} failed ({error.how})", detail=error.tail, hint=f"full log: {log}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from relenv import __version__
 from relenv.commands import COMMANDS
 from relenv.commands.options import looks
-from relenv.errors import CacheError, OutputError, RelenvError, UsageError
+from relenv.errors import CacheError, OutputError, RelenvError, UsageError, disk_full
 
 # What takes time to import is imported inside the boundary: ctrl-C may come while it is.
 if TYPE_CHECKING:
@@ -45,13 +45,15 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     Returns:
         The exit code.
     """
+    context: Context | None = None
     debug = "--debug" in (sys.argv if argv is None else argv)
     try:
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored, and that stays
                 signal.signal(number, _interrupt)
         args = _parser().parse_args(argv)
-        code: int = args.run(args, _context(args, os.environ if environ is None else environ))
+        context = _context(args, os.environ if environ is None else environ)
+        code: int = args.run(args, context)
         sys.stdout.flush()
     except KeyboardInterrupt:
         _say("interrupted")
@@ -63,7 +65,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _report(_from_os(error), debug=debug)
+        return _report(_from_os(error, context.data if context else None), debug=debug)
     except Exception as error:  # noqa: BLE001 - the boundary
         _say(f"internal error: {type(error).__name__}: {error}")
         _say("this is a bug in relenv; run again with --debug, and report what it shows", kind="hint")
@@ -114,12 +116,12 @@ def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - 
     raise KeyboardInterrupt
 
 
-def _from_os(error: OSError) -> RelenvError:
+def _from_os(error: OSError, cache: Path | None) -> RelenvError:
     place = error.filename or "a file"
-    if error.errno == errno.EACCES and "relenv" in str(place):
+    if error.errno == errno.EACCES and cache and str(place).startswith(f"{cache.resolve()}{os.sep}"):
         return CacheError(f"{place}: {error.strerror}", hint="is it another user's? RELENV_DATA names another cache")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(f"the disk is full ({place})", hint="make room, or set RELENV_DATA to another disk")
+        return disk_full(place)
     return OutputError(f"{place}: {error.strerror or error}")
 
 

@@ -32,7 +32,6 @@ class Context:
     ui: Ui
     jobs: int
     source_dirs: tuple[Path, ...] = ()
-    offline: bool = False
     keep_build: bool = False
 
     @cached_property
@@ -40,11 +39,16 @@ class Context:
         """The machine's platform."""
         return host_platform()
 
+    @property
+    def data(self) -> Path:
+        """Where the cache is, or is to be: $RELENV_DATA, else in the user's cache directory."""
+        chosen = self.environ.get("RELENV_DATA")
+        return Path(chosen) if chosen else platformdirs.user_cache_path("relenv", appauthor=False)
+
     @cached_property
     def cache(self) -> Cache:
-        """The cache directory: $RELENV_DATA, else the user's cache directory."""
-        chosen = self.environ.get("RELENV_DATA")
-        return open_cache(Path(chosen) if chosen else platformdirs.user_cache_path("relenv", appauthor=False))
+        """The cache directory, opened."""
+        return open_cache(self.data)
 
     @cached_property
     def sources(self) -> Sources:
@@ -55,7 +59,6 @@ class Context:
             fetcher=Fetcher(environ=self.environ),
             environ=self.environ,
             ui=self.ui,
-            offline=self.offline,
         )
 
     def toolchain(self) -> Toolchain:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relenv import process
-from relenv.errors import InstallError, OutputError
+from relenv.errors import InstallError, OutputError, disk_full
 from relenv.store import remove_tree
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def pip_install(pip: Sequence[str | Path], arguments: Sequence[str], *, environ:
     except process.CommandError as error:
         reasons = [line[7:] for line in error.tail.splitlines() if line.startswith("ERROR: ")]
         if error.disk_full:
-            raise OutputError(f"{what}: the disk is full", hint="make room, or set RELENV_DATA") from error
+            raise disk_full(what) from error
         raise InstallError(
             f"{what} cannot be installed: {reasons[-1] if reasons else f'pip failed ({error.how})'}",
             detail=error.tail,

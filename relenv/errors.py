@@ -80,6 +80,15 @@ class OutputError(RelenvError):
     exit_code = 10
 
 
+def disk_full(what: object) -> OutputError:
+    """Return the error for a full disk (ENOSPC, EDQUOT).
+
+    Args:
+        what: what could not be done or written for want of room.
+    """
+    return OutputError(f"{what}: the disk is full", hint="make room, or set RELENV_DATA to a directory on another disk")
+
+
 class CacheError(RelenvError):
     """The cache directory is unreadable, damaged, or belongs to someone else."""
 

@@ -153,21 +153,14 @@ def resolve_plan(
         source = context.sources.resolve(name, [recipe.source for recipe in candidates])
         return next(recipe for recipe in candidates if recipe.source.sha256 == source.sha256)
 
-    def choose_aim() -> Recipe:
-        with _others_named(context, releases):
-            recipe = choose(name, releases)
-            if not any(context.cache.store.glob(f"python-{recipe.version}-*")):
-                context.sources.obtain(recipe.source)  # what cannot be had is to be said before all else
-            return recipe
-
-    needs = sorted({need for recipe in releases for need in recipe.needs})
-    name = f"cpython-{series_of(releases[0].version)}"
-    if len(releases) == 1:
-        name = f"cpython-{releases[0].version}"
+    # what cannot be had is to be said before all else
+    with _others_named(context, releases):
+        aim = choose(f"cpython-{series_of(releases[0].version)}", releases)
+        if not any(context.cache.store.glob(f"python-{aim.version}-*")):
+            context.sources.obtain(aim.source)
     with ThreadPoolExecutor(max_workers=4) as pool:
         try:
-            aim = pool.submit(choose_aim).result()
-            chosen = {need: pool.submit(choose, need, LIBRARIES[need]) for need in needs}
+            chosen = {need: pool.submit(choose, need, LIBRARIES[need]) for need in aim.needs}
             libraries = {need: future.result() for need, future in chosen.items()}
             return make_plan(
                 aim_of(aim),
@@ -360,7 +353,7 @@ def run_python(root: Path, *arguments: str, cwd: Path | None = None) -> str:
     """
     env = {"PATH": os.defpath, "HOME": str(root), "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
     env["PIP_CONFIG_FILE"] = os.devnull
-    return process.run([root / "bin" / "python3", "-I", *arguments], cwd=cwd, env=env).output
+    return process.run([root / "bin" / "python3", "-I", *arguments], cwd=cwd, env=env)
 
 
 def _verify(root: Path, series: str) -> None:

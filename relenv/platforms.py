@@ -20,8 +20,6 @@ class Platform:
     """`platform.machine()` of such a machine."""
     openssl_target: str
     """OpenSSL's name for it (`./Configure LIST`)."""
-    loader: str
-    """The dynamic loader's soname."""
     buildable: bool
     """Whether recipes and a toolchain for it exist today."""
 
@@ -34,7 +32,6 @@ PLATFORMS: dict[str, Platform] = {
             system="Linux",
             machine="x86_64",
             openssl_target="linux-x86_64",
-            loader="ld-linux-x86-64.so.2",
             buildable=True,
         ),
         Platform(
@@ -42,7 +39,6 @@ PLATFORMS: dict[str, Platform] = {
             system="Linux",
             machine="aarch64",
             openssl_target="linux-aarch64",
-            loader="ld-linux-aarch64.so.1",
             buildable=False,
         ),
         Platform(
@@ -50,7 +46,6 @@ PLATFORMS: dict[str, Platform] = {
             system="Darwin",
             machine="arm64",
             openssl_target="darwin64-arm64-cc",
-            loader="dyld",
             buildable=False,
         ),
         Platform(
@@ -58,7 +53,6 @@ PLATFORMS: dict[str, Platform] = {
             system="Darwin",
             machine="x86_64",
             openssl_target="darwin64-x86_64-cc",
-            loader="dyld",
             buildable=False,
         ),
     )

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from relenv.errors import HostError
@@ -40,13 +39,6 @@ class CommandError(Exception):
         return any(text in self.tail for text in ("No space left on device", "Disk quota exceeded"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Completed:
-    """What a command that exited with 0 printed (stdout and stderr together unless split)."""
-
-    output: str
-
-
 _running: set[subprocess.Popen[bytes]] = set()
 _guard = threading.Lock()
 _stopping = threading.Event()
@@ -59,16 +51,14 @@ def run(  # noqa: D417 - cwd is what it always is
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
     pass_fds: Sequence[int] = (),
-    merge: bool = True,
-) -> Completed:
-    """Run a command to its end.
+) -> str:
+    """Run a command to its end, and return what it printed, stdout and stderr together.
 
     Args:
         argv: program and arguments.
         env: the whole environment; None hands on our own.
-        log: a file that gets the output appended; without it the output is returned.
+        log: a file that gets the output appended; nothing is returned then.
         pass_fds: file descriptors the command inherits.
-        merge: whether stderr is taken together with stdout; else it is dropped from what is returned.
 
     Raises:
         CommandError: it failed; carries the tail of its output.
@@ -77,7 +67,6 @@ def run(  # noqa: D417 - cwd is what it always is
     """
     words = [os.fspath(word) for word in argv]
     check()
-    errors = subprocess.STDOUT if merge else subprocess.PIPE
     sink = log.open("ab") if log else None
     try:
         process = subprocess.Popen(
@@ -86,7 +75,7 @@ def run(  # noqa: D417 - cwd is what it always is
             env=None if env is None else dict(env),
             stdin=subprocess.DEVNULL,
             stdout=sink or subprocess.PIPE,
-            stderr=errors,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=tuple(pass_fds),
             umask=0o022,
@@ -98,19 +87,19 @@ def run(  # noqa: D417 - cwd is what it always is
     finally:
         if sink:
             sink.close()
-    output, errput = _wait(process)
+    output = _wait(process)
     check()
     if process.returncode != 0:
-        text = tail(log) if log else _last_lines((output or b"") + (errput or b""))
+        text = tail(log) if log else _last_lines(output)
         raise CommandError(words, process.returncode, text)
-    return Completed(output=(output or b"").decode(errors="replace"))
+    return output.decode(errors="replace")
 
 
-def _wait(process: subprocess.Popen[bytes]) -> tuple[bytes | None, bytes | None]:
+def _wait(process: subprocess.Popen[bytes]) -> bytes:
     with _guard:
         _running.add(process)
     try:
-        return process.communicate()
+        return process.communicate()[0] or b""
     except BaseException:  # above all KeyboardInterrupt: children sit in sessions of their own
         _end(process)
         raise

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from relenv import process
-from relenv.errors import ChecksumError, HostError, OutputError, SourceError
+from relenv.errors import ChecksumError, HostError, SourceError, disk_full
 from relenv.ui import working
 
 if TYPE_CHECKING:
@@ -64,16 +64,6 @@ class Toolchain:
     def tool(self, name: str) -> Path:
         """Return the path of one of its programs: `gcc`, `strip`."""
         return self.root / "bin" / f"{self.triplet}-{name}"
-
-    @property
-    def sysroot(self) -> Path:
-        """The glibc it links against."""
-        return self.root / self.triplet / "sysroot"
-
-    @property
-    def loader(self) -> Path:
-        """The dynamic loader of that glibc: runs a program as on the oldest supported system."""
-        return next((self.sysroot / "lib").glob("ld-2.*.so"))
 
 
 def key_for(platform: Platform) -> str:
@@ -129,7 +119,7 @@ def _download(platform: Platform, into: Path, ui: Ui, environ: Mapping[str, str]
             )
     except process.CommandError as error:
         if error.disk_full:
-            raise OutputError(f"the disk is full ({into})", hint="make room, or set RELENV_DATA") from error
+            raise disk_full(into) from error
         raise _refusal(error, wheel) from error
     wheels = sorted(into.glob("*.whl"))
     if not wheels:

@@ -30,7 +30,7 @@ from relenv.texts import template
 from relenv.ui import working
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from relenv.bundle.config import AppConfig
     from relenv.context import Context
@@ -92,7 +92,8 @@ def make_bundle(context: Context, config: AppConfig, *, output: Path | None) -> 
     _writable((output or Path("x")).parent)
     interpreter = ensure_interpreter(context, releases)
     with _workplace(context) as work:
-        app = _install_app(context, config, interpreter, work)
+        pack = _pack(context, interpreter)
+        app = _install_app(context, config, interpreter, pack, work)
         name = config.name or _file_name(config.project or app.name)
         target = _target(output, name)
         _finish(context, app, interpreter, name)
@@ -101,7 +102,6 @@ def make_bundle(context: Context, config: AppConfig, *, output: Path | None) -> 
         app.environment.root.rename(moved)
         with working(context.ui, "Checking the bundle in another place"):
             _check(app, moved)
-        pack = _pack(context, interpreter)
         archive = write_zip(moved, target, top=name, base=pack, ui=context.ui, level=LEVEL)
     return _describe(archive, app, interpreter, name)
 
@@ -159,7 +159,7 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass  # another user's, and alive
     return True
 
 
@@ -167,36 +167,25 @@ def _file_name(project: str) -> str:
     return re.sub(r"[^\w.-]+", "-", project)
 
 
-def _install_app(context: Context, config: AppConfig, interpreter: Interpreter, work: Path) -> App:
+def _install_app(context: Context, config: AppConfig, interpreter: Interpreter, pack: Pack, work: Path) -> App:
     """Build the project's wheel and install it with its dependencies into a fresh environment."""
     label = config.project or config.root.resolve().name
     compiler = compiler_environ(context.toolchain(), context.environ)
+    environ = pip_environ(context.environ, context.cache.root / "pip")
     with working(context.ui, f"Building {label}", f"Built {label}"):
-        environ = _pip_environ(context)
         wheel = build_wheel(config.root, interpreter, work, label=label, environ=environ, compiler=compiler)
     environment = create(interpreter, work / "environment", share=True)
-    with _unharmed(interpreter, context):
-        _install(context, config, environment, wheel, compiler)
+    with _unharmed(interpreter, pack):
+        extras = f"[{','.join(config.extras)}]" if config.extras else ""
+        with working(context.ui, f"Installing {label} and its dependencies", f"Installed {label} and its dependencies"):
+            pip_install(
+                [environment.root / "bin" / "pip3"],
+                ["--no-compile", "--", f"{wheel}{extras}"],
+                environ={**environ, **compiler},
+                what=label,
+            )
     _own_python(interpreter, environment.root)
     return _app(environment, wheel, config)
-
-
-def _pip_environ(context: Context) -> dict[str, str]:
-    return pip_environ(context.environ, context.cache.root / "pip")
-
-
-def _install(
-    context: Context, config: AppConfig, environment: Environment, wheel: Path, compiler: Mapping[str, str]
-) -> None:
-    label = config.project or config.root.resolve().name
-    extras = f"[{','.join(config.extras)}]" if config.extras else ""
-    with working(context.ui, f"Installing {label} and its dependencies", f"Installed {label} and its dependencies"):
-        pip_install(
-            [environment.root / "bin" / "pip3"],
-            ["--no-compile", "--", f"{wheel}{extras}"],
-            environ={**_pip_environ(context), **compiler},
-            what=label,
-        )
 
 
 def _app(environment: Environment, wheel: Path, config: AppConfig) -> App:
@@ -321,7 +310,7 @@ def _check(app: App, root: Path) -> None:
 
 
 @contextmanager
-def _unharmed(interpreter: Interpreter, context: Context) -> Iterator[None]:
+def _unharmed(interpreter: Interpreter, pack: Pack) -> Iterator[None]:
     """Make sure that what runs in the body wrote into no file that the environment shares with the store.
 
     pip and the shim replace files; but a build script may do anything, and may fail afterwards.
@@ -329,7 +318,6 @@ def _unharmed(interpreter: Interpreter, context: Context) -> Iterator[None]:
     Raises:
         CacheError: it happened; the interpreter is removed from the store, and laid out anew next time.
     """
-    pack = _pack(context, interpreter)
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ from pyproject_hooks import BackendUnavailable
 
 from relenv import process
 from relenv.environment import pip_install
-from relenv.errors import BuildError, ConfigError, OutputError
+from relenv.errors import BuildError, ConfigError, OutputError, disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -123,7 +123,7 @@ def _setuptools_elsewhere(work: Path) -> dict[str, str]:
 
 def _failure(label: str, error: process.CommandError) -> BuildError | OutputError:
     if error.disk_full:
-        return OutputError(f"{label}: the disk is full", hint="make room, or set RELENV_DATA")
+        return disk_full(label)
     lines = error.tail.strip().splitlines()
     last = lines[-1].strip() if lines else error.how
     return BuildError(

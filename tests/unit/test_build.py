@@ -147,7 +147,7 @@ def test_a_failure_stops_the_others(cache: Cache, tmp_path: Path) -> None:
         _build(_plan(slow, bad, both), cache, tmp_path)
     assert time.monotonic() - began < 30
     # and commands can be run afterwards
-    assert process.run(["echo", "again"]).output == "again\n"
+    assert process.run(["echo", "again"]) == "again\n"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""The error boundary: what kind an error of the system's is, and the exit code that goes with it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relenv.cli import _from_os
+from relenv.errors import CacheError, OutputError, RelenvError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("number", "place", "kind"),
+    [
+        (errno.EACCES, "cache/locks/x.lock", CacheError),
+        (errno.EACCES, "relenv/out.zip", OutputError),
+        (errno.EACCES, "cache-of-another/x", OutputError),
+        (errno.ENOSPC, "cache/store/x", OutputError),
+        (errno.EROFS, "cache/store/x", OutputError),
+    ],
+)
+def test_an_error_of_the_system_has_its_kind(number: int, place: str, kind: type[RelenvError], tmp_path: Path) -> None:
+    error = _from_os(OSError(number, os.strerror(number), str(tmp_path / place)), tmp_path / "cache")
+    assert type(error) is kind
+    assert place in error.message
+
+
+def test_before_the_cache_is_known(tmp_path: Path) -> None:
+    error = _from_os(PermissionError(errno.EACCES, "no", str(tmp_path)), None)
+    assert isinstance(error, OutputError)
