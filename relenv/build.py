@@ -434,7 +434,10 @@ def _heeding(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def unpack(tarball: Path, into: Path) -> None:
-    """Unpack a source tarball; its single top directory becomes `into`."""
+    """Unpack a source tarball, whose single top directory becomes `into`, or a wheel, which has none."""
+    if tarball.suffix == ".whl":
+        shutil.unpack_archive(tarball, into, format="zip")
+        return
     beside = into.with_name(f"{into.name}.tar")
     with tarfile.open(tarball) as tar:
         tar.extraction_filter = getattr(tarfile, "tar_filter", None)

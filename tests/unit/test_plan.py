@@ -64,7 +64,7 @@ def _sources() -> list[Source]:
 def test_every_source_is_pinned_and_obtainable(source: Source) -> None:
     assert len(source.sha256) == 64
     assert set(source.sha256) <= set("0123456789abcdef")
-    assert source.urls or source.apt
+    assert source.urls or source.apt or source.index
     assert all(url.startswith("https://") for url in source.urls)
 
 
