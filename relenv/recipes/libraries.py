@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from relenv.recipes.model import AptPackage, Copy, Recipe, Run, Source, Step, Write
+from importlib.resources import files
+
+from relenv.recipes.model import AptPackage, Copy, Recipe, Replace, Run, Source, Step, Write
 
 HARVEST = Copy(pattern="{work}/dest{prefix}/*", into="{out}")
 """What `make install DESTDIR={work}/dest` laid down is the artifact."""
@@ -230,6 +232,28 @@ LIBFFI = _family(
     cost=10,
 )
 
+# Mozilla's selection of certificate authorities, for machines that have none of their own. It "feeds" _ssl: without
+# it that module would trust nobody there.
+CACERT = _family(
+    "cacert",
+    (
+        Source(
+            version="2026.10.18",
+            filename="certifi-2026.10.18-py3-none-any.whl",
+            sha256="73191c47aaa79da394e8fee2dbc2ec827432cab56311122c9e47abf79e390f62",
+            index="certifi==2026.10.18",
+        ),
+    ),
+    (
+        Copy(pattern="{src}/certifi/cacert.pem", into="{out}/etc/ssl"),
+        Run(argv=("mv", "cacert.pem", "cert.pem"), cwd="{out}/etc/ssl"),
+    ),
+    licence="MPL-2.0",
+    licence_files=("certifi-*.dist-info/licenses/LICENSE",),
+    feeds=("_ssl",),
+    cost=1,
+)
+
 # `no-module` links the legacy provider into libcrypto: as a file it would have to be found by an absolute path.
 # Only the shared libraries are made: the static ones would compile every file a second time.
 OPENSSL = _family(
@@ -251,6 +275,13 @@ OPENSSL = _family(
         ),
     ),
     (
+        Write(path="{src}/crypto/x509/trust.h", text=(files("relenv.recipes") / "openssl_trust.h").read_text("utf-8")),
+        Replace(
+            path="{src}/crypto/x509/x509_def.c",
+            old="#include <stdio.h>\n",
+            new='#define _GNU_SOURCE\n#include <stdio.h>\n#include "trust.h"\n',
+        ),
+        Replace(path="{src}/crypto/x509/x509_def.c", old="return X509_CERT_FILE;", new="return trusted_file();"),
         Run(
             argv=(
                 "perl",
@@ -498,6 +529,7 @@ LIBRARIES: dict[str, tuple[Recipe, ...]] = {
         XZ,
         ZSTD,
         LIBFFI,
+        CACERT,
         OPENSSL,
         SQLITE,
         NCURSES,
