@@ -20,7 +20,7 @@ from relenv import pip_shim, process, relocate
 from relenv.build import build
 from relenv.errors import BuildError, CheckError, ChecksumError, ConfigError, SourceError, UsageError
 from relenv.plan import KEY_LENGTH, Plan, make_plan
-from relenv.recipes.cpython import CPYTHON, DEFAULT_SERIES, EXTENSIONS, series_of
+from relenv.recipes.cpython import CPYTHON, DEFAULT_SERIES, EXTENSIONS, in_files, series_of
 from relenv.recipes.libraries import LIBRARIES
 from relenv.recipes.profiles import PROFILES
 from relenv.relocate import bytecode, elf, scripts, sysconfig
@@ -283,7 +283,7 @@ def _assemble(
 
 def _lay_in(artifact: Path, root: Path) -> None:
     """Copy what an interpreter takes of an artifact."""
-    for name in ("bin", "include", "lib", "licenses"):
+    for name in ("bin", "etc", "include", "lib", "licenses"):
         if (artifact / name).is_dir():
             shutil.copytree(artifact / name, root / name, symlinks=True, dirs_exist_ok=True)
 
@@ -360,9 +360,10 @@ def _verify(root: Path, series: str) -> None:
     """Hold the extension modules against the list of what this series should have, and import each."""
     folder = root / "lib" / f"python{series}" / "lib-dynload"
     found = {path.name.split(".")[0] for path in folder.glob("*.so")}
+    builtin = set(run_python(root, "-c", "import sys; print(*sys.builtin_module_names)").split())
     for what, names in (
-        ("lacks", EXTENSIONS[series] - found),
-        ("should not have", found - EXTENSIONS[series]),
+        ("lacks", EXTENSIONS[series] - found - builtin),
+        ("should not have", found - in_files(series)),
     ):
         if names:
             raise BuildError(
@@ -370,7 +371,7 @@ def _verify(root: Path, series: str) -> None:
                 hint="the log of the step `make` of cpython tells why",
             )
     try:
-        run_python(root, "-W", "ignore", "-c", "import " + ", ".join(sorted(found)))
+        run_python(root, "-W", "ignore", "-c", "import " + ", ".join(sorted(EXTENSIONS[series])))
     except process.CommandError as error:
         raise CheckError("the interpreter does not import its own modules", detail=error.tail) from error
 

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from relenv.context import Context
     from relenv.recipes.model import Recipe
 
-MADE_AT_BUILD = "./build/"
-"""Where setup.py of 3.11 compiles extension modules: below the build's own path, so of no use elsewhere."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
@@ -62,7 +59,7 @@ def pack(plain: bytes) -> bytes:
     with tarfile.open(fileobj=io.BytesIO(plain)) as source, tarfile.open(fileobj=out, mode="w") as target:
         for member in sorted(source.getmembers(), key=lambda member: member.name):
             data = source.extractfile(member)
-            if data is None or member.name.startswith(MADE_AT_BUILD):
+            if data is None:
                 continue
             clean = tarfile.TarInfo(member.name)
             clean.size = member.size

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from relenv.audit.binary import binaries
 from relenv.audit.completeness import check as check_completeness
+from relenv.audit.completeness import extensions
 from relenv.audit.elf import check as check_elf
 from relenv.audit.elf import floor
 from relenv.audit.model import Finding, Place, Report, Severity
@@ -39,10 +40,10 @@ def audit(tree: Tree, place: Place, *, work: Path | None = None) -> Report:
         *check_elf(tree, facts),
         *check_text(tree, place),
         *check_scripts(tree),
-        *check_completeness(tree),
+        *check_completeness(tree, facts),
     ]
     if work is not None:
-        findings += check_run(tree, work)
+        findings += check_run(tree, work, sorted(extensions(tree, facts)))
     return Report(
         python=tree.python,
         files=len(tree.files),

@@ -6,19 +6,24 @@ import os
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from relenv.audit.binary import Binary
 from relenv.audit.model import Finding, Severity
 from relenv.interpreter import MANIFEST
 from relenv.recipes.cpython import EXTENSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from relenv.audit.binary import Broken
     from relenv.audit.tree import Tree
 
+ENTRY = "PyInit_"
+"""What the name of the function begins with that makes an extension module (PEP 489)."""
 
-def check(tree: Tree) -> Iterator[Finding]:
+
+def check(tree: Tree, facts: Sequence[Binary | Broken]) -> Iterator[Finding]:
     """Yield the extension modules that are missing or too many, and links that lead nowhere or out."""
-    yield from _extensions(tree)
+    yield from _extensions(tree, extensions(tree, facts))
     for link in tree.links:
         yield from _link(tree, link)
     if MANIFEST not in tree.files:
@@ -31,15 +36,24 @@ def check(tree: Tree) -> Iterator[Finding]:
         )
 
 
-def extensions(tree: Tree) -> frozenset[str]:
-    """Return the names of the extension modules of the standard library that a tree has."""
+def extensions(tree: Tree, facts: Sequence[Binary | Broken]) -> frozenset[str]:
+    """Return the names of the extension modules of the standard library that a tree has.
+
+    They are files in lib-dynload, or part of the program.
+    """
     folder = f"{tree.library}/lib-dynload/"
-    return frozenset(
-        path[len(folder) :].split(".")[0] for path in tree.files if path.startswith(folder) and path.endswith(".so")
-    )
+    files = {path[len(folder) :].split(".")[0] for path in tree.files if path.startswith(folder) and ".so" in path}
+    linked = {
+        name.removeprefix(ENTRY)
+        for one in facts
+        if isinstance(one, Binary) and one.path == "bin/python3"
+        for name in one.defined
+        if name.startswith(ENTRY)
+    }
+    return frozenset(files | (linked & EXTENSIONS.get(tree.series, frozenset())))
 
 
-def _extensions(tree: Tree) -> Iterator[Finding]:
+def _extensions(tree: Tree, found: frozenset[str]) -> Iterator[Finding]:
     folder = f"{tree.library}/lib-dynload"
     if tree.series not in EXTENSIONS:
         yield Finding(
@@ -50,7 +64,6 @@ def _extensions(tree: Tree) -> Iterator[Finding]:
             hint="use a newer relenv",
         )
         return
-    found = extensions(tree)
     for names, what in (
         (EXTENSIONS[tree.series] - found, "lacks the extension module {}"),
         (found - EXTENSIONS[tree.series], "has the extension module {}, which it should not"),

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relenv import process
-from relenv.audit.completeness import extensions
 from relenv.audit.model import Finding, Severity
 from relenv.environment import copy_tree
 from relenv.errors import HostError
@@ -74,12 +73,13 @@ class _Spot:
     """What a program is started with."""
 
 
-def check(tree: Tree, work: Path) -> Iterator[Finding]:
+def check(tree: Tree, work: Path, modules: Sequence[str]) -> Iterator[Finding]:
     """Yield what fails in a place.
 
     Args:
         tree: what to copy and run.
         work: an empty directory of ours, in which programs can be started.
+        modules: the extension modules to import.
 
     Raises:
         OSError: there is no room for a copy.
@@ -102,7 +102,7 @@ def check(tree: Tree, work: Path) -> Iterator[Finding]:
             )
             continue
         with spot.enter(copy, work, longest) as place:
-            yield from _try(tree, spot, place, starts)
+            yield from _try(spot, place, starts, modules)
 
 
 def _spots() -> tuple[_Spot, ...]:
@@ -192,9 +192,8 @@ def _instrument(script: Path) -> None:
     script.chmod(mode)
 
 
-def _try(tree: Tree, spot: _Spot, place: Path, starts: Sequence[EntryPoint]) -> Iterator[Finding]:
-    names = sorted(extensions(tree))
-    options = ("-I", "-W", "ignore", "-c", EXTENSIONS_PROBE, *names)
+def _try(spot: _Spot, place: Path, starts: Sequence[EntryPoint], modules: Sequence[str]) -> Iterator[Finding]:
+    options = ("-I", "-W", "ignore", "-c", EXTENSIONS_PROBE, *modules)
     tasks: list[tuple[str, list[str]]] = [("bin/python3", [os.fspath(place / "bin" / "python3"), *options])]
     for entry in starts:
         # `sh` starts what has no shebang, and a file that is not executable is a finding of its own

@@ -131,6 +131,8 @@ def misplaced(root: Path, *, libraries: str = "lib") -> list[str]:
 
 def strip(root: Path, toolchain: Toolchain) -> None:
     """Remove symbols and debugging information that running needs none of, and with them build paths."""
+    # the toolchain's crt1.o asks for a Linux that is newer than what glibc 2.17, and all else here, needs
+    program = ("--strip-all", "--remove-section", ".note.ABI-tag")
     for path in elf_files(root):
-        mode = "--strip-all" if path.parent == root / "bin" else "--strip-unneeded"
-        process.run([toolchain.tool("strip"), mode, "--enable-deterministic-archives", path])
+        options = program if path.parent == root / "bin" else ("--strip-unneeded",)
+        process.run([toolchain.tool("strip"), *options, "--enable-deterministic-archives", path])

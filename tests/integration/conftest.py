@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -111,3 +112,21 @@ def say(program: Path, *arguments: str, env: Mapping[str, str] | None = None, cw
     )
     assert done.returncode == 0, f"{program}: {done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def elsewhere(content: Mapping[str, Path | None]) -> list[str]:
+    """Return how a program is started that sees other content in some directories of the machine.
+
+    Args:
+        content: for each directory what is to be in it, None for nothing. Those that do not exist are left out.
+    """
+    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    script = "".join(
+        f"mount -t tmpfs tmpfs {place}; {f'cp -a {shlex.quote(str(source))}/. {place}; ' if source else ''}"
+        for place, source in content.items()
+        if Path(place).is_dir()
+    )
+    start = [*unshare, "sh", "-ec", f'{script} exec "$@"', "sh"]
+    if subprocess.run([*start, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine lets nobody have a mount namespace")
+    return start

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import AWKWARD, say
+from conftest import AWKWARD, Relenv, say
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
@@ -66,13 +66,85 @@ def test_nothing_needs_more_than_glibc_2_17(interpreter: Path) -> None:
                         assert not found or (int(found[1]), int(found[2])) <= (2, 17), f"{path}: {version.name}"
 
 
-def test_it_runs_under_the_oldest_glibc(moved: Path, relenv) -> None:  # noqa: ANN001
+@pytest.fixture
+def oldest(moved: Path, relenv: Relenv) -> list[str]:
+    """How the interpreter is started with glibc 2.17."""
     toolchain = Path(relenv("toolchain", "download").stdout.strip())
     sysroot = toolchain / "x86_64-linux-gnu/sysroot/lib"
-    program = [sysroot / "ld-2.17.so", "--library-path", f"{sysroot}:{moved}/lib", moved / "bin/python3"]
+    return [f"{sysroot}/ld-2.17.so", "--library-path", f"{sysroot}:{moved}/lib", f"{moved}/bin/python3"]
+
+
+def test_it_runs_under_the_oldest_glibc(oldest: list[str]) -> None:
     code = f"import {MODULES}; import os; print(os.confstr('CS_GNU_LIBC_VERSION'))"
-    done = subprocess.run([*program, "-I", "-c", code], env={}, capture_output=True, text=True, check=False)
+    done = subprocess.run([*oldest, "-I", "-c", code], env={}, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "glibc 2.17", done.stderr
+
+
+EVERY_MODULE = """\
+import importlib, pkgutil, sys, warnings
+warnings.simplefilter("ignore")
+left_out = {"antigravity", "this", "idlelib", "turtle", "turtledemo", "tkinter", "test", "lib2to3"}
+others = {"_scproxy", "_winapi", "msvcrt", "nt", "winreg", "winsound", "msilib", "_msi", "_overlapped", "_wmi"}
+others |= {"_android_support", "_apple_support", "_ios_support"}
+absent = set()
+for name in sorted(sys.stdlib_module_names - left_out - others):
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        absent.add(name)
+print(*sorted(absent))
+"""
+ABSENT = {
+    "3.11": {"_crypt", "_dbm", "_gdbm", "_tkinter", "crypt", "nis"},
+    "3.13": {"_dbm", "_gdbm", "_tkinter"},
+}
+"""What of the standard library is not there, by series: docs/build.md says why."""
+
+
+def test_the_whole_standard_library_imports_under_the_oldest_glibc(moved: Path, oldest: list[str]) -> None:
+    series = next((moved / "lib").glob("python3*")).name.removeprefix("python")
+    done = subprocess.run(
+        [*oldest, "-Ic", EVERY_MODULE], env={}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert set(done.stdout.split()) == ABSENT[series], done.stderr
+
+
+NEWER = """\
+import fcntl, mmap, os, select, socket, sys, threading, time
+out = os.memfd_create("out")
+with open(sys.executable, "rb") as file:
+    assert os.copy_file_range(file.fileno(), os.open(sys.argv[1], os.O_TMPFILE | os.O_RDWR), 1000) == 1000
+assert os.pwritev(out, [b"ab", b"c"], 0, os.RWF_DSYNC) == 3
+assert os.preadv(out, [bytearray(3)], 0, os.RWF_HIPRI * 0) == 3
+assert fcntl.fcntl(out, fcntl.F_GET_SEALS) == fcntl.F_SEAL_SEAL
+assert len(os.getrandom(8)) == 8
+assert time.clock_gettime(time.CLOCK_TAI) > 0
+lock = threading.Lock()
+lock.acquire()
+assert not lock.acquire(timeout=0.01)
+os.closerange(1000, 2000)
+primary, secondary = os.openpty()
+assert os.isatty(secondary) and os.ttyname(secondary).startswith("/dev/pts/")
+pid, terminal = os.forkpty()
+if pid == 0:
+    os.execv("/bin/sh", ["sh", "-c", "tty; exit 3"])
+assert os.read(terminal, 100).startswith(b"/dev/pts/")
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+for names, module in (
+    (("AF_VSOCK", "AF_BLUETOOTH", "BTPROTO_RFCOMM", "TCP_FASTOPEN", "IPPROTO_MPTCP"), socket),
+    (("EPOLLEXCLUSIVE",), select),
+    (("MADV_FREE",), mmap),
+    (("F_OFD_SETLK",), fcntl),
+):
+    assert [name for name in names if not hasattr(module, name)] == []
+print("all", os.confstr("CS_GNU_LIBC_VERSION"))
+"""
+
+
+def test_what_linux_has_since_glibc_2_17_is_used(moved: Path, oldest: list[str], tmp_path: Path) -> None:
+    assert say(moved / "bin/python3", "-Ic", NEWER, str(tmp_path)).startswith("all")
+    done = subprocess.run([*oldest, "-Ic", NEWER, str(tmp_path)], env={}, capture_output=True, text=True, check=False)
+    assert done.stdout == "all glibc 2.17\n", done.stderr
 
 
 def test_sysconfig_follows_every_move(moved: Path) -> None:
@@ -110,6 +182,8 @@ def test_optimisation_flags_arrived(interpreter: Path) -> None:
     flags = say(interpreter / "bin/python3", "-Ic", "import sysconfig; print(sysconfig.get_config_var('PY_CFLAGS'))")
     assert "-O3" in flags
     assert "-DNDEBUG" in flags
+    # signed arithmetic that wraps around is something that CPython relies on
+    assert "-fwrapv" in flags or "-fno-strict-overflow" in flags
 
 
 def test_sqlite_has_its_extensions(interpreter: Path) -> None:

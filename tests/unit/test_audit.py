@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relenv.audit import Place, completeness, opened, run, scripts, text
+from relenv.audit.binary import binaries
 from relenv.errors import CheckError, RelenvError, UsageError
 from relenv.pip_shim.scripts import trampoline
 from relenv.recipes.cpython import EXTENSIONS
@@ -63,7 +64,7 @@ def record(root: Path, names: Iterable[str], *rows: str) -> None:
 
 def findings(root: Path) -> list[Finding]:
     with opened(root) as tree:
-        return [*text.check(tree, PLACE), *scripts.check(tree), *completeness.check(tree)]
+        return [*text.check(tree, PLACE), *scripts.check(tree), *completeness.check(tree, tuple(binaries(tree)))]
 
 
 def found(root: Path) -> list[tuple[str, str, str]]:

@@ -1,0 +1,113 @@
+"""Nothing of the machine's own headers and libraries enters a build: every file that a step opens is looked at."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from conftest import Relenv
+
+import relenv as package
+
+BUILD = """\
+import os, sys
+from relenv.build import build
+from relenv.context import Context
+from relenv.plan import make_plan
+from relenv.recipes.libraries import LIBRARIES
+from relenv.toolchain import key_for
+from relenv.ui import open_ui
+
+context = Context(environ=os.environ, ui=open_ui(quiet=True, verbose=False), jobs=2)
+for name in sys.argv[1:]:
+    source = context.sources.resolve(name, [one.source for one in LIBRARIES[name]])
+    recipe = next(one for one in LIBRARIES[name] if one.source == source)
+    build(make_plan(recipe, {}, platform=context.platform, toolchain_key=key_for(context.platform)), context.workshop())
+"""
+OPENED = re.compile(r'openat\([^,]+, "([^"]+)", [^)]*\) = \d+')
+STARTED = re.compile(r'execve\("([^"]+)", .* = 0$', re.MULTILINE)
+FORKED = re.compile(r"(?:vfork|fork|clone3?)\(.* = (\d+)$", re.MULTILINE)
+INPUT = re.compile(r"\.(h|hpp|a|o|la|pc|m4|ld)$|/lib[^/]*\.so$|/crt[^/]*$")
+"""What a compiler, a linker or a configure script takes in. Shared libraries with a number are what programs run on."""
+OURS = (Path(sys.prefix), Path(sys.base_prefix), Path(package.__file__).parent)
+"""Where relenv itself runs from."""
+FINE = ("/dev/", "/proc/", "/etc/", "/usr/share/perl", "/usr/lib/x86_64-linux-gnu/perl")
+
+
+def strangers(log: Path, places: Sequence[Path]) -> set[tuple[str, str]]:
+    """Return the program and the file of each input that lies in none of some places."""
+    inside = (*FINE, *(f"{place}/" for place in places))
+    lines = {path.name.rpartition(".")[2]: path.read_text(errors="replace") for path in log.parent.glob("log.*")}
+    parents = {child: pid for pid, text in lines.items() for child in FORKED.findall(text)}
+
+    def program(pid: str) -> str:
+        while pid in lines:
+            if match := STARTED.findall(lines[pid]):
+                return str(match[-1])
+            pid = parents.get(pid, "")
+        return "?"
+
+    return {
+        (program(pid), path)
+        for pid, text in lines.items()
+        for path in OPENED.findall(text)
+        if path.startswith("/") and INPUT.search(path) and not path.startswith(inside)
+    }
+
+
+def traced(command: Sequence[str | Path], log: Path, env: dict[str, str]) -> None:
+    """Run a command; what each of its processes opens and starts is in a file of its own, `log.<pid>`."""
+    watch = "trace=openat,execve,fork,vfork,clone,clone3"
+    start = ["strace", "-ff", "--seccomp-bpf", "-e", watch, "-o", log]
+    subprocess.run([*start, *command], env=env, check=True)
+
+
+@pytest.fixture
+def bare(relenv: Relenv, data: Path, tmp_path: Path) -> Path:
+    """A cache with the toolchain and the tarballs, and nothing built."""
+    relenv("build", "--download-only")
+    bare = tmp_path / "data"
+    bare.mkdir()
+    shutil.copy(data / "relenv-cache.json", bare)
+    for name in ("toolchains", "downloads", "resolved"):
+        (bare / name).symlink_to(data / name)
+    return bare
+
+
+def test_a_file_of_the_machine_would_be_seen(tmp_path: Path) -> None:
+    (tmp_path / "ours").mkdir()
+    for name in ("ours/one.h", "theirs.h", "theirs.txt"):
+        (tmp_path / name).write_text("")
+    log = tmp_path / "log"
+    names = [tmp_path / name for name in ("ours/one.h", "theirs.h", "theirs.txt")]
+    traced(["sh", "-c", 'cat "$@"; true', "sh", *names], log, dict(os.environ))
+    assert {(Path(program).name, path) for program, path in strangers(log, [tmp_path / "ours"])} == {
+        ("cat", str(tmp_path / "theirs.h"))
+    }
+
+
+def test_libraries_are_built_from_their_source_and_the_toolchain_alone(bare: Path, data: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    env = {**os.environ, "RELENV_DATA": str(bare)}
+    traced([sys.executable, "-c", BUILD, "zlib", "libffi", "bzip2"], log, env)
+    assert len(list((bare / "store").iterdir())) == 3
+    assert strangers(log, [bare.resolve(), data.resolve(), *OURS]) == set()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("python", ["3.11.2", "3.13"])
+def test_an_interpreter_is_too(python: str, bare: Path, data: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    env = {**os.environ, "RELENV_DATA": str(bare)}
+    traced([sys.executable, "-m", "relenv", "build", "--python", python], log, env)
+    assert strangers(log, [bare.resolve(), data.resolve(), *OURS]) == set()
