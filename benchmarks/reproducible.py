@@ -1,0 +1,180 @@
+"""Is an interpreter the same, byte for byte, wherever and by whomever it is built? Builds several times and compares.
+
+    python benchmarks/reproducible.py [--python 3.13] [--chroot DIR]
+
+Each build starts from an empty store, in a directory of its own, and differs from the others in user (with root),
+umask, locale, time zone, host name and clock (where the machine has `unshare` and `faketime`), number of jobs and PATH.
+`--chroot DIR` adds one in the root directory of another distribution, as `debootstrap trixie DIR` makes it, which has
+python3 with venv, make and perl. Sources and the toolchain come from the cache. Exit code 1 if anything differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[1]
+NOBODY = 65534
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """One way to build."""
+
+    name: str
+    place: str
+    """Directory below the work directory."""
+    jobs: int
+    umask: int
+    env: dict[str, str] = field(default_factory=dict)
+    start: tuple[str, ...] = ()
+    """What relenv is started with."""
+    user: int | None = None
+
+
+def main() -> int:
+    """Build, compare, print; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", default="3.13")
+    parser.add_argument("--chroot", type=Path, metavar="DIR", help="the root of another distribution")
+    parser.add_argument("--work", type=Path, help="where to build (default: a temporary directory)")
+    args = parser.parse_args()
+    relenv = [sys.executable, "-m", "relenv", "build", "--python", args.python]
+    subprocess.run([*relenv, "--download-only", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    with tempfile.TemporaryDirectory(prefix="relenv-same-", dir=args.work) as name:
+        work = Path(name)
+        work.chmod(0o755)
+        python = installed(work)
+        made = {build.name: run(build, python, work, args.python) for build in builds()}
+        if args.chroot:
+            made[f"in {args.chroot.name}"] = run_inside(args.chroot, args.python)
+        return compare(made)
+
+
+def builds() -> list[Build]:
+    """Return the ways to build that this machine allows."""
+    root = os.geteuid() == 0
+    strange = [*(["unshare", "-u", "sh", "-c", 'hostname elsewhere; exec "$@"', "sh"] if root else [])]
+    if shutil.which("faketime"):
+        strange += ["faketime", "2031-02-03 04:05:06"]
+    return [
+        Build(name="plain", place="a", jobs=2, umask=0o022),
+        Build(
+            name=f"elsewhere, {'another user, ' if root else ''}umask 077, -j5, Kolkata, Turkish",
+            place="b/a much longer path/than.the-other".replace(" ", "_"),
+            jobs=5,
+            umask=0o077,
+            env={"LANG": "tr_TR.UTF-8", "LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Kolkata", "CFLAGS": "-O0", "HOME": "/"},
+            start=tuple(strange),
+            user=NOBODY if root else None,
+        ),
+    ]
+
+
+def installed(work: Path) -> Path:
+    """Install the checkout where every user can run it, and return that Python."""
+    python = next(path for path in ("/usr/bin/python3", sys.executable) if Path(path).exists())
+    subprocess.run([python, "-m", "venv", work / "venv"], check=True)
+    subprocess.run([work / "venv/bin/pip", "install", "-q", CHECKOUT], check=True, stderr=subprocess.DEVNULL)
+    return work / "venv/bin/python3"
+
+
+def provisions() -> Path:
+    """Return the user's cache."""
+    code = "import os; from relenv.context import Context; print(Context(environ=os.environ, ui=None, jobs=1).data)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
+    return Path(done.stdout.strip())
+
+
+def prepare(data: Path, user: int | None) -> None:
+    """Lay sources and the toolchain into an otherwise empty cache."""
+    data.mkdir(parents=True)
+    for name in ("relenv-cache.json", "toolchains", "downloads", "resolved"):
+        source = provisions() / name
+        shutil.copytree(source, data / name, symlinks=True) if source.is_dir() else shutil.copy2(source, data)
+    if user is not None:
+        for path in (data, *data.rglob("*")):
+            os.chown(path, user, user, follow_symlinks=False)
+
+
+def run(build: Build, python: Path, work: Path, version: str) -> Path:
+    """Build one way and return the tarball."""
+    place = work / build.place
+    place.mkdir(parents=True)
+    place.chmod(0o777)
+    prepare(place / "data", build.user)
+    env = {"PATH": os.environ["PATH"], "RELENV_DATA": str(place / "data"), **build.env}
+    command = [*build.start]
+    if build.user is not None:
+        command += ["setpriv", "--reuid", str(build.user), "--regid", str(build.user), "--clear-groups"]
+    command += [str(python), "-P", "-m", "relenv", "build", "--python", version, "--quiet"]
+    command += ["--jobs", str(build.jobs), "--json", "--output", str(place / "dist")]
+    return finish(command, build.name, env=env, umask=build.umask, cwd=place)
+
+
+def run_inside(root: Path, version: str) -> Path:
+    """Build in the root of another distribution and return the tarball."""
+    with tempfile.TemporaryDirectory(prefix="relenv-same-", dir=root / "tmp") as name:
+        place, seen = Path(name), Path("/") / Path(name).relative_to(root)
+        prepare(place / "data", None)
+        wheel = [sys.executable, "-m", "pip", "wheel", "-q", "-w", place / "wheels", CHECKOUT]
+        subprocess.run(wheel, check=True, stderr=subprocess.DEVNULL)
+        script = (
+            f"python3 -m venv {seen}/venv; "
+            f"{seen}/venv/bin/pip install -q --no-index --find-links {seen}/wheels relenv; "
+            f"exec {seen}/venv/bin/relenv build --python {version} --quiet --json --output {seen}/dist"
+        )
+        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "RELENV_DATA": f"{seen}/data"}
+        packed = finish(["chroot", str(root), "sh", "-ec", script], f"in {root.name}", env=env, umask=0o022, cwd=root)
+        kept = root / "tmp" / packed.name
+        return Path(shutil.copy2(root / packed.relative_to("/"), kept))
+
+
+def finish(command: list[str], name: str, *, env: dict[str, str], umask: int, cwd: Path) -> Path:
+    """Run a build, say how long it took, and return the tarball that it names."""
+    begun = time.monotonic()
+    done = subprocess.run(command, env=env, umask=umask, cwd=cwd, check=True, stdout=subprocess.PIPE, text=True)
+    print(f"{name}: built in {time.monotonic() - begun:.0f} s", flush=True)
+    return Path(json.loads(done.stdout)["tarball"])
+
+
+def compare(made: dict[str, Path]) -> int:
+    """Print the checksum of each, and what is different; return the exit code."""
+    sums = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in made.items()}
+    for name, digest in sums.items():
+        print(f"{digest}  {name}")
+    if len(set(sums.values())) == 1:
+        print("the same, byte for byte")
+        return 0
+    (first, reference), *others = made.items()
+    for name, path in others:
+        ours, theirs = members(reference), members(path)
+        for member in sorted(set(ours) | set(theirs)):
+            if ours.get(member) != theirs.get(member):
+                print(f"{member}: {first} and {name} differ")
+    return 1
+
+
+def members(path: Path) -> dict[str, tuple[int, int, str]]:
+    """Return type, mode and content of each member of a tarball."""
+    found = {}
+    with tarfile.open(path) as tar:
+        for member in tar:
+            data = tar.extractfile(member) if member.isreg() else None
+            content = hashlib.sha256(data.read()).hexdigest() if data else member.linkname
+            found[member.name] = (int(member.type), member.mode, content)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
