@@ -20,9 +20,19 @@ class Profile:
 
 
 PROFILES: dict[str, Profile] = {
+    "3.11.2": Profile(
+        filename="cpython-3.11.2-x86_64-linux-gnu.tar.xz",
+        sha256="9ea6a55977985fa15854054d4d5609e5f5471ceb152644678d1632a9ee8c6ad3",
+        toolchain="ppbt-0.1.8",
+    ),
+    "3.13.5": Profile(
+        filename="cpython-3.13.5-x86_64-linux-gnu.tar.xz",
+        sha256="d7c7382557874fdd045ae2e870fc46249b359d9cf46e7e92b0d1228a8954c02b",
+        toolchain="ppbt-0.1.8",
+    ),
     "3.13.15": Profile(
         filename="cpython-3.13.15-x86_64-linux-gnu.tar.xz",
-        sha256="006a2c80067cc961157b73c253e73e4e2464cc078156c20877e4770af30dead7",
+        sha256="cc2226fb3b3e7e16c3dcc97709792e8313a89a2a51a6559194e66e94e166672a",
         toolchain="ppbt-0.1.8",
     ),
 }
