@@ -1,11 +1,13 @@
 """`python -m relenv` is the command `relenv`."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 # `python -m` puts the current directory first: a build.py there would be taken for the library of that name
-if not sys.flags.safe_path and sys.path and sys.path[0] in ("", str(Path.cwd())):
-    del sys.path[0]
+with suppress(FileNotFoundError):  # it may be gone
+    if not sys.flags.safe_path and sys.path and sys.path[0] in ("", str(Path.cwd())):
+        del sys.path[0]
 
 from relenv.cli import main
 

@@ -9,6 +9,7 @@ import signal
 import sys
 import traceback
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relenv import __version__
@@ -19,7 +20,6 @@ from relenv.errors import CacheError, OutputError, RelenvError, UsageError, disk
 # What takes time to import is imported inside the boundary: ctrl-C may come while it is.
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
     from types import FrameType
 
     from relenv.context import Context
@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     Returns:
         The exit code.
     """
+    _open_streams()
     context: Context | None = None
     debug = "--debug" in (sys.argv if argv is None else argv)
     try:
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
             if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored, and that stays
                 signal.signal(number, _interrupt)
         args = _parser().parse_args(argv)
+        _stand_somewhere()
         context = _context(args, os.environ if environ is None else environ)
         code: int = args.run(args, context)
         sys.stdout.flush()
@@ -110,6 +112,23 @@ def _context(args: argparse.Namespace, environ: Mapping[str, str]) -> Context:
         source_dirs=tuple(source_dirs),
         keep_build=getattr(args, "keep_build", False),
     )
+
+
+def _open_streams() -> None:
+    """Let what a caller has closed (`>&-`) lead nowhere: else the next file to be opened would take its place."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - stderr
+        os.set_inheritable(number, True)  # noqa: FBT003 - its only parameter
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - as long as we live
+
+
+def _stand_somewhere() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the current directory does not exist any more", hint="cd into one that does") from None
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler

@@ -125,7 +125,13 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
 
 def _parse(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        if text.startswith("\ufeff"):
+            # pip and the build backends refuse it too, and say less
+            raise ConfigError(
+                f"{file} is not valid TOML: it begins with a byte order mark", hint="save it as UTF-8 without one"
+            )
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not valid TOML: {error}") from error
     except UnicodeDecodeError as error:

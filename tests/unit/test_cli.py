@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,3 +36,21 @@ def test_an_error_of_the_system_has_its_kind(number: int, place: str, kind: type
 def test_before_the_cache_is_known(tmp_path: Path) -> None:
     error = _from_os(PermissionError(errno.EACCES, "no", str(tmp_path)), None)
     assert isinstance(error, OutputError)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_streams_that_are_closed_lead_nowhere(closed: str, tmp_path: Path) -> None:
+    script = f"{sys.executable} -m relenv versions --json {closed}"
+    environ = {**os.environ, "RELENV_DATA": str(tmp_path / "cache")}
+    done = subprocess.run(["sh", "-c", script], env=environ, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "internal" not in done.stderr
+    assert {path.name for path in (tmp_path / "cache").iterdir()} == {"CACHEDIR.TAG", "relenv-cache.json"}
+
+
+def test_a_directory_that_is_gone_is_named(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    script = f"cd {tmp_path}/gone && rmdir {tmp_path}/gone && {sys.executable} -m relenv create x"
+    done = subprocess.run(["sh", "-c", script], check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the current directory does not exist any more\nhint: ")

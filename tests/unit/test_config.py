@@ -52,6 +52,7 @@ def test_poetry_projects_may_lack_a_project_table(tmp_path: Path) -> None:
     [
         (None, "there is no pyproject.toml", "relenv bundle PATH"),
         ("[project\n", "is not valid TOML", ""),
+        ("\ufeff[project]\n", "byte order mark", "UTF-8"),
         ("[tool.other]\n", "no [project] table", "name"),
         (PROJECT + '[tool.relenv]\npyhton = "3.13"\n', "unknown key `pyhton`", "`python`"),
         (PROJECT + "[tool.relenv]\nzzz = 1\n", "unknown key `zzz`", "known keys: extras, name, python"),
