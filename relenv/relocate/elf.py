@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 MAGIC = b"\x7fELF"
 GLIBC_FLOOR = (2, 17)
 """What the toolchain builds for."""
+OLDEST_KERNEL = (2, 6, 32)
+"""The Linux that the distributions with glibc 2.17 have their glibc ask for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,8 +134,24 @@ def misplaced(root: Path, *, libraries: str = "lib") -> list[str]:
 
 def strip(root: Path, toolchain: Toolchain) -> None:
     """Remove symbols and debugging information that running needs none of, and with them build paths."""
-    # the toolchain's crt1.o asks for a Linux that is newer than what glibc 2.17, and all else here, needs
-    program = ("--strip-all", "--remove-section", ".note.ABI-tag")
     for path in elf_files(root):
-        options = program if path.parent == root / "bin" else ("--strip-unneeded",)
-        process.run([toolchain.tool("strip"), *options, "--enable-deterministic-archives", path])
+        program = path.parent == root / "bin"
+        mode = "--strip-all" if program else "--strip-unneeded"
+        process.run([toolchain.tool("strip"), mode, "--enable-deterministic-archives", path])
+        if program:
+            _lower_kernel(path)
+
+
+def _lower_kernel(path: Path) -> None:
+    """Let a program start on the oldest kernel that glibc 2.17 itself runs on.
+
+    The note that says which one (.note.ABI-tag, of the Linux Standard Base) comes with the toolchain's crt1.o, which is
+    newer; ld.so before glibc 2.36 heeds it. It is written over, not removed: strip would remove PT_GNU_RELRO with it.
+    """
+    with path.open("r+b") as file:
+        section = ELFFile(file).get_section_by_name(".note.ABI-tag")
+        if section is None:
+            return
+        # sizes of name and description, type; then the name, the system, and the kernel's version
+        file.seek(section.header["sh_offset"] + 20)
+        file.write(struct.pack("<3I", *OLDEST_KERNEL))
