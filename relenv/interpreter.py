@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -16,9 +15,11 @@ from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
-from relenv import pip_shim, process, relocate
+from relenv import __version__, manifest, pip_shim, process, relocate
 from relenv.build import build
 from relenv.errors import BuildError, CheckError, ChecksumError, ConfigError, SourceError, UsageError
+from relenv.inside import run_python
+from relenv.manifest import MANIFEST
 from relenv.plan import KEY_LENGTH, Plan, make_plan
 from relenv.recipes.cpython import CPYTHON, DEFAULT_SERIES, EXTENSIONS, in_files, series_of
 from relenv.recipes.libraries import LIBRARIES
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
     from relenv.recipes.model import Recipe, Source
     from relenv.sources import Obtained
     from relenv.store import Cache
-
-MANIFEST = "relenv.json"
-"""At the root of every interpreter and environment: what it is and what it is made of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,9 +250,9 @@ def forget(context: Context, releases: tuple[Recipe, ...]) -> None:
 @cache
 def _layout_key() -> str:
     """Return a hash of the code and the texts that turn artifacts into an interpreter."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(__version__.encode())
     files = [Path(__file__)]
-    for package in (relocate, pip_shim):
+    for package in (manifest, relocate, pip_shim):
         files += [path for root in package.__path__ for path in Path(root).rglob("*") if path.is_file()]
     for path in sorted(files, key=lambda path: path.name):
         if path.suffix != ".pyc":
@@ -278,7 +276,7 @@ def _assemble(
     _verify(root, interpreter.series)
     _install_pip(root, interpreter.series)
     bytecode.compile_tree(root, root / "lib" / f"python{interpreter.series}")
-    write_text(root / MANIFEST, json.dumps(_manifest(plan, interpreter), indent=2) + "\n")
+    manifest.write(root, plan=plan, toolchain=toolchain, key=interpreter.key)
 
 
 def _lay_in(artifact: Path, root: Path) -> None:
@@ -343,17 +341,6 @@ def _one_name_a_library(folder: Path) -> None:
                     link.unlink()
                     if link.name.endswith(".so"):
                         link.symlink_to(facts.soname)
-
-
-def run_python(root: Path, *arguments: str, cwd: Path | None = None) -> str:
-    """Run a tree's interpreter, isolated, with nothing of the caller's environment; return what it printed.
-
-    Raises:
-        process.CommandError: it failed.
-    """
-    env = {"PATH": os.defpath, "HOME": str(root), "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
-    env["PIP_CONFIG_FILE"] = os.devnull
-    return process.run([root / "bin" / "python3", "-I", *arguments], cwd=cwd, env=env)
 
 
 def _verify(root: Path, series: str) -> None:
@@ -421,23 +408,3 @@ def _install_pip(root: Path, series: str) -> None:
         "-c",
         "from relenv_pip import adopt_pip; import pathlib, sys; adopt_pip(pathlib.Path(sys.prefix))",
     )
-
-
-def _manifest(plan: Plan, interpreter: Interpreter) -> dict[str, object]:
-    return {
-        "python": interpreter.version,
-        "platform": interpreter.triplet,
-        "key": interpreter.key,
-        "profile_guided": interpreter.version in PROFILES,
-        "components": [
-            {
-                "name": node.name,
-                "version": node.recipe.version,
-                "licence": node.recipe.licence,
-                "source": node.recipe.source.filename,
-                "sha256": node.recipe.source.sha256,
-                "key": node.key,
-            }
-            for node in plan.nodes
-        ],
-    }

@@ -8,7 +8,7 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from relenv import index
+from relenv import index, process
 from relenv.errors import HostError
 from relenv.ui import working
 
@@ -58,6 +58,14 @@ class Toolchain:
     def tool(self, name: str) -> Path:
         """Return the path of one of its programs: `gcc`, `strip`."""
         return self.root / "bin" / f"{self.triplet}-{name}"
+
+    def compiler(self) -> str:
+        """Return what its compiler is: `gcc 11.2.0`.
+
+        Raises:
+            process.CommandError: it cannot be run.
+        """
+        return f"gcc {process.run([self.tool('gcc'), '-dumpfullversion']).strip()}"
 
 
 def key_for(platform: Platform) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from relenv.audit.binary import Binary
 from relenv.audit.model import Finding, Severity
-from relenv.interpreter import MANIFEST
+from relenv.manifest import MANIFEST
 from relenv.recipes.cpython import EXTENSIONS
 
 if TYPE_CHECKING:

@@ -22,7 +22,9 @@ from relenv.bundle.wheel import build_wheel, compiler_environ
 from relenv.download import sha256_of
 from relenv.environment import Environment, create, pip_environ, pip_install
 from relenv.errors import BuildError, CacheError, CheckError, ConfigError, OutputError
-from relenv.interpreter import MANIFEST, Interpreter, ensure_interpreter, releases_for, run_python
+from relenv.inside import run_python
+from relenv.interpreter import Interpreter, ensure_interpreter, releases_for
+from relenv.manifest import MANIFEST
 from relenv.relocate import bytecode
 from relenv.relocate.elf import glibc_floor
 from relenv.store import remove_tree, write_text
@@ -102,7 +104,7 @@ def make_bundle(context: Context, config: AppConfig, *, output: Path | None) -> 
         app.environment.root.rename(moved)
         with working(context.ui, "Checking the bundle in another place"):
             _check(app, moved)
-        archive = write_zip(moved, target, top=name, base=pack, ui=context.ui, level=LEVEL)
+        archive = write_zip(moved, target, top=name, base=pack, ui=context.ui, level=LEVEL, jobs=context.jobs)
     return _describe(archive, app, interpreter, name)
 
 
@@ -354,4 +356,4 @@ def _pack(context: Context, interpreter: Interpreter) -> Pack:
             except CacheError:
                 remove_tree(final)
         with working(context.ui, f"Compressing Python {interpreter.version}, once for all bundles"):
-            return pack_tree(interpreter.root, final, level=LEVEL)
+            return pack_tree(interpreter.root, final, level=LEVEL, jobs=context.jobs)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from relenv.commands.options import add_building, add_python
 from relenv.interpreter import ensure_interpreter, fetch_sources, forget, releases_for
+from relenv.release import publish
 from relenv.training import train
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 SUMMARY = "compile a relocatable Python and its libraries from source"
 DESCRIPTION = """\
 Compile CPython and the libraries it needs. What was built before is taken from the cache; an interrupted build
-goes on where it stopped. Prints the directory of the interpreter.
+goes on where it stopped. Prints the directory of the interpreter, or with --output the tarball's name.
 """
 
 
@@ -30,6 +31,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--download-only", action="store_true", help="only obtain the sources and the toolchain")
     parser.add_argument(
         "--train", action="store_true", help="make a profile for profile-guided builds of that version, here"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="also write VERSION-TRIPLET.tar.xz and its line in SHA256SUMS into that directory",
     )
     parser.add_argument("--clean", action="store_true", help="build everything anew; sources stay")
     parser.add_argument("--keep-build", action="store_true", help="keep the directories that were built in")
@@ -51,14 +59,16 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.clean:
         forget(context, releases)
     interpreter = ensure_interpreter(context, releases)
-    if args.json:
-        described = {
-            "path": str(interpreter.root),
-            "version": interpreter.version,
-            "platform": interpreter.triplet,
-            "key": interpreter.key,
-        }
-        sys.stdout.write(json.dumps(described) + "\n")
-    else:
-        sys.stdout.write(f"{interpreter.root}\n")
+    described = {
+        "path": str(interpreter.root),
+        "version": interpreter.version,
+        "triplet": interpreter.triplet,
+        "key": interpreter.key,
+    }
+    result = interpreter.root
+    if args.output:
+        release = publish(context, interpreter, args.output)
+        described |= {"tarball": str(release.path), "sha256": release.sha256}
+        result = release.path
+    sys.stdout.write(f"{json.dumps(described) if args.json else result}\n")
     return 0

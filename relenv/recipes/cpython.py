@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from relenv.recipes.libraries import LIBRARIES
-from relenv.recipes.model import PREFIX, AptPackage, Copy, Recipe, Replace, Run, Source, Step, Unpack, Write
+from relenv.recipes.model import PREFIX, AptPackage, Carried, Copy, Recipe, Replace, Run, Source, Step, Unpack, Write
 from relenv.recipes.profiles import PROFILES
 
 if TYPE_CHECKING:
@@ -191,6 +191,21 @@ RELEASES: tuple[Source, ...] = (
 )
 """Every CPython that can be built, newest first: a new one is one line here (and a row of EXTENSIONS for a
 new series)."""
+
+
+CARRIED: tuple[Carried, ...] = (
+    Carried(
+        name="expat",
+        licence="MIT",
+        version="__import__('pyexpat').EXPAT_VERSION.removeprefix('expat_')",
+        cpe="libexpat_project:libexpat",
+    ),
+    Carried(name="mpdecimal", licence="BSD-2-Clause", version="__import__('_decimal').__libmpdec_version__"),
+    Carried(name="libb2", licence="CC0-1.0", until=(3, 13)),
+    Carried(name="hacl-star", licence="MIT", since=(3, 12)),
+    Carried(name="mimalloc", licence="MIT", version="'2.1.2'", since=(3, 13)),
+)
+"""What is compiled into CPython from sources of its own tarball; Doc/license.rst has the terms of each."""
 
 
 def series_of(version: str) -> str:
@@ -397,14 +412,26 @@ def recipe_for(source: Source) -> Recipe:
             *_compile(source.version, environment),
             Run(argv=("make", "-j1", "install", "DESTDIR={work}/dest"), env=environment),
             Copy(pattern=f"{{work}}/dest{PREFIX}/*", into="{out}"),
+            Copy(pattern="{src}/Modules/expat/COPYING", into="{out}/licenses/expat"),
         ),
         needs=needs_of(series),
         # from lib/python3.13/lib-dynload
         shared_rpath="$ORIGIN/../..",
         licence="PSF-2.0",
-        licence_files=("LICENSE",),
+        licence_files=("LICENSE", "Doc/license.rst"),
+        cpe="python:python",
         cost=220,
     )
+
+
+def flags_of(recipe: Recipe) -> dict[str, object]:
+    """Return what decides how a CPython is compiled: the options of configure and the flags, paths as symbols."""
+    runs = [step for step in recipe.steps if isinstance(step, Run)]
+    environment = {name: text for run in runs for name, text in run.env if name.isupper() and text}
+    options = {word.partition("=")[0]: word.partition("=")[2] for run in runs for word in run.argv if "=" in word}
+    profile = {name: text for name, text in options.items() if name == "PGO_PROF_USE_FLAG"}
+    configure = next(run.argv[1:] for run in runs if run.argv[0] == "./configure")
+    return {"configure": configure, **environment, **profile}
 
 
 def training_for(source: Source, workload: str) -> Recipe:

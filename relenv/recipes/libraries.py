@@ -45,6 +45,7 @@ def _family(
     *,
     licence: str,
     licence_files: tuple[str, ...],
+    cpe: str,
     cost: float,
     feeds: tuple[str, ...] = (),
     needs: tuple[str, ...] = (),
@@ -59,6 +60,7 @@ def _family(
             feeds=feeds,
             licence=licence,
             licence_files=licence_files,
+            cpe=cpe,
             cost=cost,
         )
         for source in sources
@@ -93,6 +95,7 @@ ZLIB = _family(
     ),
     licence="Zlib",
     licence_files=("LICENSE", "README"),
+    cpe="zlib:zlib",
     feeds=("zlib", "binascii"),
     cost=9,
 )
@@ -129,6 +132,7 @@ BZIP2 = _family(
     ),
     licence="bzip2-1.0.6",
     licence_files=("LICENSE",),
+    cpe="bzip:bzip2",
     feeds=("_bz2",),
     cost=5,
 )
@@ -162,6 +166,7 @@ XZ = _family(
     ),
     licence="0BSD",
     licence_files=("COPYING", "COPYING.0BSD"),
+    cpe="tukaani:xz",
     feeds=("_lzma",),
     cost=28,
 )
@@ -204,6 +209,7 @@ ZSTD = _family(
     ),
     licence="BSD-3-Clause",
     licence_files=("LICENSE",),
+    cpe="facebook:zstandard",
     feeds=("_zstd",),
     cost=40,
 )
@@ -228,6 +234,7 @@ LIBFFI = _family(
     _autotools("--disable-static", "--disable-docs", "--disable-multi-os-directory"),
     licence="MIT",
     licence_files=("LICENSE",),
+    cpe="libffi_project:libffi",
     feeds=("_ctypes",),
     cost=10,
 )
@@ -250,6 +257,7 @@ CACERT = _family(
     ),
     licence="MPL-2.0",
     licence_files=("certifi-*.dist-info/licenses/LICENSE",),
+    cpe="certifi:certifi",
     feeds=("_ssl",),
     cost=1,
 )
@@ -308,6 +316,7 @@ OPENSSL = _family(
     ),
     licence="Apache-2.0",
     licence_files=("LICENSE.txt",),
+    cpe="openssl:openssl",
     feeds=("_ssl", "_hashlib"),
     cost=200,
 )
@@ -373,6 +382,7 @@ SQLITE = _family(
     ),
     licence="blessing",
     licence_files=("LICENSE.md", "README*"),
+    cpe="sqlite:sqlite",
     feeds=("_sqlite3",),
     cost=60,
 )
@@ -444,6 +454,7 @@ NCURSES = _family(
     ),
     licence="X11-distribute-modifications-variant",
     licence_files=("COPYING",),
+    cpe="gnu:ncurses",
     feeds=("_curses", "_curses_panel"),
     cost=60,
 )
@@ -468,6 +479,7 @@ LIBEDIT = _family(
     _autotools("--disable-static", "--disable-examples"),
     licence="BSD-3-Clause",
     licence_files=("COPYING",),
+    cpe="",
     feeds=("readline",),
     needs=("ncurses",),
     cost=15,
@@ -500,6 +512,7 @@ LIBUUID = (
         ),
         licence="BSD-3-Clause",
         licence_files=("libuuid/COPYING", "Documentation/licenses/COPYING.BSD-3-Clause"),
+        cpe="kernel:util-linux",
         feeds=("_uuid",),
         cost=25,
     ),
@@ -516,6 +529,7 @@ LIBUUID = (
         _autotools("--disable-static"),
         licence="BSD-3-Clause",
         licence_files=("COPYING",),
+        cpe="kernel:util-linux",
         feeds=("_uuid",),
         cost=12,
     ),

@@ -139,6 +139,23 @@ BUILD_ENV: dict[str, str] = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Carried:
+    """A component that lies in the sources of another one and is compiled with it."""
+
+    name: str
+    licence: str
+    """SPDX expression."""
+    version: str = ""
+    """A Python expression of its version, for the interpreter that carries it; empty where it has none."""
+    cpe: str = ""
+    """As in `Recipe`."""
+    since: tuple[int, int] = (3, 0)
+    """The first series of CPython that carries it."""
+    until: tuple[int, int] = (3, 99)
+    """The last one."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How one release of one component is built."""
 
@@ -153,6 +170,8 @@ class Recipe:
     """SPDX expression."""
     licence_files: tuple[str, ...]
     """Globs, relative to the source, of the licence texts."""
+    cpe: str = ""
+    """Vendor and product of its Common Platform Enumeration (NISTIR 7695), by which vulnerabilities are filed."""
     cost: float
     """CPU seconds it took where it was measured: weighs the progress, and orders what may start."""
     program_rpath: str = "$ORIGIN/../lib"

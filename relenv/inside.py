@@ -1,0 +1,22 @@
+"""Running a tree's own interpreter."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from relenv import process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run_python(root: Path, *arguments: str, cwd: Path | None = None) -> str:
+    """Run a tree's interpreter, isolated, with nothing of the caller's environment; return what it printed.
+
+    Raises:
+        process.CommandError: it failed.
+    """
+    env = {"PATH": os.defpath, "HOME": str(root), "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+    env["PIP_CONFIG_FILE"] = os.devnull
+    return process.run([root / "bin" / "python3", "-I", *arguments], cwd=cwd, env=env)
