@@ -9,6 +9,7 @@ from relenv import __version__
 from relenv.manifest.components import Component, all_of
 from relenv.manifest.licences import gather_pip
 from relenv.recipes.cpython import flags_of, series_of
+from relenv.recipes.model import BUILD_ENV
 from relenv.recipes.profiles import PROFILES
 from relenv.relocate.elf import glibc_floor
 from relenv.store import write_text
@@ -66,5 +67,6 @@ def _describe(
         "toolchain": {"name": toolchain.name, "compiler": toolchain.compiler(), "sha256": toolchain.key},
         "profile": {"file": profile.filename, "sha256": profile.sha256} if profile else None,
         "flags": flags_of(recipe),
+        "library_flags": {name: BUILD_ENV[name] for name in ("CFLAGS", "CXXFLAGS", "LDFLAGS")},
         "components": [component.described() for component in components],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,11 @@ def test_every_component_has_the_text_of_its_licence(interpreter: Path, manifest
 
 def _version(manifest: dict, name: str) -> str:
     return next(component["version"] for component in manifest["components"] if component["name"] == name)
+
+
+@pytest.mark.nightly
+def test_it_is_the_same_wherever_and_by_whomever_it_is_built() -> None:
+    command = [sys.executable, Path(__file__).parents[2] / "benchmarks/reproducible.py"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the same, byte for byte" in done.stdout
