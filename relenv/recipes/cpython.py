@@ -400,10 +400,15 @@ def _compile(version: str, environment: tuple[tuple[str, str], ...]) -> tuple[St
     )
 
 
-def recipe_for(source: Source) -> Recipe:
-    """Return how this release of CPython is built: with its frozen profile, if there is one."""
+def recipe_for(source: Source, *, tests: bool = False) -> Recipe:
+    """Return how this release of CPython is built: with its frozen profile, if there is one.
+
+    Args:
+        source: the release.
+        tests: also build the extension modules that are there for CPython's own tests.
+    """
     series = series_of(source.version)
-    configured, environment = _configured(series, tests=False)
+    configured, environment = _configured(series, tests=tests)
     return Recipe(
         name="cpython",
         source=source,

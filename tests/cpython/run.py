@@ -2,10 +2,11 @@
 
     python tests/cpython/run.py --python 3.11.2 --peer /usr/bin/python3.11
 
-The suite comes from the source that the interpreter was built from, and is laid into a copy of it; for the peer it is
-mounted over its own `test` package, where the peer's stays as it is (which takes root). Everything runs as an
-unprivileged user. A test that fails must be named, with a reason, in expected-failures.toml; one that is named there
-and passes is named too. The exit code is 1 when a test fails that is not expected to, or that the peer passes.
+The suite comes from the source that the interpreter was built from, and is laid into a copy of it, together with the
+extension modules that only tests need, of a second build; for the peer it is mounted over its own `test` package
+(which takes root). Everything runs as an unprivileged user. A test that fails must be named, with a reason, in
+expected-failures.toml; one that is named there and passes is named too. The exit code is 1 when a test fails that is
+not expected to, or that the peer passes.
 """
 
 from __future__ import annotations
@@ -22,10 +23,16 @@ import tempfile
 import tomllib
 from pathlib import Path
 
+from relenv.build import build
+from relenv.context import Context
+from relenv.interpreter import ensure_interpreter, releases_for, resolve_plan
+from relenv.recipes.cpython import recipe_for
+from relenv.ui import open_ui
+
 HERE = Path(__file__).parent
 NOBODY = 65534
-RESOURCES = "all,-network,-urlfetch,-largefile,-audio,-gui,-cpu,-walltime"
-"""What a machine without a network, a sound card and a screen can have tested in some minutes."""
+LEFT_OUT = {"network", "urlfetch", "largefile", "audio", "gui", "cpu", "walltime"}
+"""Resources that a machine without a network, a sound card and a screen lacks, or that take long."""
 
 
 def main() -> int:
@@ -36,13 +43,18 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write what failed there")
     parser.add_argument("tests", nargs="*", help="only these, such as test_ssl")
     args = parser.parse_args()
-    built = json.loads(relenv("build", "--python", args.python, "--json"))
-    source = Path(relenv("build", "--python", args.python, "--download-only").splitlines()[-1])
+    context = Context(environ=os.environ, ui=open_ui(), jobs=args.jobs)
+    releases = releases_for(args.python)
+    interpreter = ensure_interpreter(context, releases)
+    plan = resolve_plan(context, releases, aim_of=lambda recipe: recipe_for(recipe.source, tests=True))
+    tested = build(plan, context.workshop())[plan.aim.name].path
+    source = context.sources.obtain(plan.aim.recipe.source).path
     with tempfile.TemporaryDirectory(prefix="relenv-cpython-") as name:
         work = Path(name)
         work.chmod(0o755)
         suite = unpack(source, work)
-        failed = {"ours": run(ours(Path(built["path"]), suite, work), work / "ours.log", args)}
+        args.resources = resources(suite)
+        failed = {"ours": run(ours(interpreter.root, tested, suite, work), work / "ours.log", args)}
         if args.peer:
             failed["peer"] = run(theirs(args.peer, suite), work / "peer.log", args)
     if args.json:
@@ -50,26 +62,33 @@ def main() -> int:
     return judge(args, failed)
 
 
-def relenv(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "relenv", *arguments], check=True, stdout=subprocess.PIPE, text=True)
-    return done.stdout
-
-
 def unpack(source: Path, work: Path) -> Path:
     """Unpack the suite, `Lib/test` of a source tarball, and return its place."""
     with tarfile.open(source) as tar:
-        members = [member for member in tar if re.match(r"[^/]+/Lib/(test|\w+/test)/", member.name)]
+        members = [member for member in tar if re.match(r"[^/]+/Lib/(test|\w+/tests?)/", member.name)]
         tar.extractall(work / "source", members=members, filter="data")
     (top,) = (work / "source").iterdir()
     return top / "Lib"
 
 
-def ours(interpreter: Path, suite: Path, work: Path) -> list[str]:
-    """Return how a copy of the interpreter, with the suite in it, is started."""
+def resources(suite: Path) -> str:
+    """Return the option that names what the suite may use; which there are depends on the release."""
+    text = (suite / "test/libregrtest/cmdline.py").read_text(encoding="utf-8")
+    return "-u" + ",".join(["all", *(f"-{name}" for name in sorted(LEFT_OUT) if f"'{name}'" in text)])
+
+
+def ours(interpreter: Path, tested: Path, suite: Path, work: Path) -> list[str]:
+    """Return how a copy of the interpreter, with the suite and its modules in it, is started."""
     copy = shutil.copytree(interpreter, work / "python", symlinks=True)
     (library,) = copy.glob("lib/python3.*")
-    for folder in (suite / "test", *suite.glob("*/test")):
-        shutil.copytree(folder, library / folder.relative_to(suite), dirs_exist_ok=True)
+    for folder in (suite / "test", *suite.glob("*/test"), *suite.glob("*/tests")):
+        # of packages that are not there, as tkinter, the tests would make some
+        if (library / folder.parent.relative_to(suite)).is_dir():
+            shutil.copytree(folder, library / folder.relative_to(suite), dirs_exist_ok=True)
+    have = {path.name for path in (library / "lib-dynload").iterdir()}
+    for path in tested.glob("lib/python3.*/lib-dynload/*.so"):
+        if path.name not in have:
+            shutil.copy(path, library / "lib-dynload")
     for folder, _, _ in os.walk(copy):
         Path(folder).chmod(0o755)
     return [str(copy / "bin/python3")]
@@ -91,7 +110,7 @@ def run(start: list[str], log: Path, args: argparse.Namespace) -> set[str]:
     home.mkdir()
     home.chmod(0o777)
     env = {"PATH": os.defpath, "HOME": str(home), "TMPDIR": str(home), "LANG": "C.UTF-8"}
-    command = [*start, "-m", "test", "-w", f"-j{args.jobs}", f"-u{RESOURCES}", "--timeout=900", *args.tests]
+    command = [*start, "-m", "test", "-w", f"-j{args.jobs}", args.resources, "--timeout=900", *args.tests]
     as_nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 and len(start) == 1 else {}
     with log.open("w") as out:
         subprocess.run(command, cwd=home, env=env, stdout=out, stderr=subprocess.STDOUT, check=False, **as_nobody)

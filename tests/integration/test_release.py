@@ -108,7 +108,7 @@ def test_every_component_has_the_text_of_its_licence(interpreter: Path, manifest
             assert any(path.is_file() and path.stat().st_size > 100 for path in texts), component["name"]
     vendored = interpreter / "licenses" / f"pip-{_version(manifest, 'pip')}" / "_vendor"
     assert any("urllib3" in path.parts for path in vendored.rglob("LICENSE*"))
-    assert "mpdecimal" in (interpreter / f"licenses/cpython-{manifest['python']}/license.rst").read_text()
+    assert "libmpdec" in (interpreter / f"licenses/cpython-{manifest['python']}/license.rst").read_text()
 
 
 def _version(manifest: dict, name: str) -> str:
