@@ -25,7 +25,7 @@ LAYERS = (
     {"manifest"},
     {"context"},
     {"interpreter"},
-    {"environment", "release", "training"},
+    {"buildenv", "environment", "release", "training"},
     {"audit", "bundle"},
     {"backend", "commands"},
     {"cli"},
