@@ -19,9 +19,11 @@ from relenv.texts import template
 if TYPE_CHECKING:
     from pathlib import Path
 
-_PATH = re.compile(rf"(?<![\w.]){re.escape(PREFIX)}(?![\w.-])")
+_BEFORE = r"(?:(?<![\w.])|(?<=-[IL]))"
+"""No part of a longer path, but maybe of an option that names a directory."""
+_PATH = re.compile(rf"{_BEFORE}{re.escape(PREFIX)}(?![\w.-])")
 """PREFIX where it stands as the beginning of a path."""
-_BUILD = re.compile(rf"(?<![\w.]){re.escape(PREFIX)}/src/cpython/deps(?![\w.-])")
+_BUILD = re.compile(rf"{_BEFORE}{re.escape(PREFIX)}/src/cpython/deps(?![\w.-])")
 """The merged dependencies of CPython's build: in the finished tree they are in the prefix itself."""
 
 

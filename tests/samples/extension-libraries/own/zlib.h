@@ -1,0 +1,2 @@
+#define OWN "own zlib.h"
+const char *zlibVersion(void);
