@@ -55,6 +55,16 @@ fi
 # they would come before the tree, or bring in what is the machine's
 unset CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH LD_RUN_PATH COMPILER_PATH GCC_EXEC_PREFIX
 
+# a search path without the places in the tree
+outside() {
+    set -f
+    IFS=: kept=
+    for place in $1; do
+        case $place in "$RELENV_BUILDENV"/*) ;; *) kept=$kept:$place ;; esac
+    done
+    echo "${kept#:}"
+}
+
 inputs= links=yes place='$ORIGIN/../lib'
 for word do
     shift
@@ -64,6 +74,11 @@ for word do
         # the machine is asked for glibc and nothing else
         -lstdc++) set -- "$@" -l:libstdc++.a; word=-lm ;;
         -lgcc_s) set -- "$@" -lgcc_eh; word=-lgcc ;;
+        -Wl,-rpath[,=]*,*) ;; # more options in one word
+        -Wl,-rpath[,=]"$RELENV_BUILDENV"/*|-Wl,-rpath[,=]*:"$RELENV_BUILDENV"/*)
+            word=$(outside "${word#-Wl,-rpath?}")
+            [ "$word" ] || continue
+            word=-Wl,-rpath,$word ;;
         -?*) ;;
         *) inputs=yes ;;
     esac
@@ -81,8 +96,9 @@ exec {compiler} "$@"
 
 `-isystem` and `-L` come after the directories that the command line names, wherever they stand on it. A DT_RUNPATH
 would keep ld.so from consulting the interpreter's DT_RPATH for that file: whatever a package asks for becomes a
-DT_RPATH. A program is taken to be meant for `bin/`. The explicit libraries are what Cython projects and rustc ask for,
-past -static-libstdc++ and -static-libgcc; `-pthread` is in sysconfig's CC, which $CC replaces.
+DT_RPATH, but for directories of the tree, which meson asks for and meson-python leaves in the wheel. A program is
+taken to be meant for `bin/`. The explicit libraries are what Cython projects and rustc ask for, past
+-static-libstdc++ and -static-libgcc; `-pthread` is in sysconfig's CC, which $CC replaces.
 """
 
 

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import AWKWARD, say
@@ -76,14 +76,13 @@ def _built(env: Path) -> list[Path]:
     return found
 
 
-def _use(env: Path, code: str = CODE) -> dict[str, list[object]]:
+def _use(env: Path, code: str = CODE) -> Any:
     """Move the environment, and run code in it with nothing in the process environment."""
     env = env.rename(env.with_name("moved"))
     try:
-        used: dict[str, list[object]] = json.loads(say(env / "bin/python3", "-I", "-c", code))
+        return json.loads(say(env / "bin/python3", "-I", "-c", code))
     finally:
         env.rename(env.with_name(AWKWARD))
-    return used
 
 
 @needs_compiler
@@ -123,6 +122,15 @@ def test_an_environments_own_libraries_are_used(relenv: Relenv, env: Path, sampl
     )
     used, own = _use(env, code)
     assert used == own
+
+
+def test_meson_leaves_no_search_path(relenv: Relenv, env: Path, sample: Callable[[str], Path]) -> None:
+    _install(env, sample("extension-meson"), variables=_variables(relenv, env))
+    code = "import json, ssl, extension_meson; print(json.dumps([extension_meson.says(), ssl.OPENSSL_VERSION]))"
+    used, own = _use(env, code)
+    assert used == own
+    report = json.loads(relenv("check", env, "--json").stdout)
+    assert (report["glibc"]["version"], report["errors"], report["warnings"]) == ("2.17", 0, 0)
 
 
 def test_a_second_place_needs_a_second_buildenv(relenv: Relenv, env: Path, sample: Callable[[str], Path]) -> None:

@@ -155,7 +155,7 @@ def test_sysconfig_follows_every_move(moved: Path) -> None:
         moved = moved.rename(moved.with_name(place))
         values = json.loads(say(moved / "bin/python3", "-c", code))
         assert str(moved) in values
-        assert not [value for value in values if "/relenv/" in value.replace("/relenv/src/", "")]
+        assert not [value for value in values if "/relenv/" in value]
         assert say(moved / "bin/python3-config", "--includes", env={"PATH": os.defpath}).startswith(f"-I{moved}")
 
 

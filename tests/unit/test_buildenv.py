@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relenv.buildenv import Tree, compiler_script, lay_compilers, lay_name, open_tree, shell, variables
+from relenv.cli import main
 from relenv.errors import CacheError, HostError, UsageError
 from relenv.relocate.sysconfig import _makefile
 from relenv.store import open_cache
@@ -74,6 +75,7 @@ def test_everything_points_to_where_the_tree_is(root: Path, toolchain: Toolchain
     assert settings["CMAKE_PREFIX_PATH"] == settings["OPENSSL_DIR"] == str(root)
     assert (settings["OPENSSL_LIB_DIR"], settings["OPENSSL_INCLUDE_DIR"]) == (f"{root}/lib", f"{root}/include")
     assert settings["CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER"] == settings["CC"] == "gcc"
+    assert settings["PIP_CACHE_DIR"] == f"{root.parent}/pip"
 
 
 def test_what_would_do_harm_is_left_alone(root: Path, toolchain: Toolchain) -> None:
@@ -117,6 +119,17 @@ def test_linking_leaves_no_trace_of_the_place(compiled: Compile, root: Path) -> 
     assert words.index("-Lown") < words.index(f"-L{root}/lib")
     assert {"-static-libgcc", "-static-libstdc++", "-Wl,--disable-new-dtags", "-pthread"} <= set(words)
     assert not [word for word in words if word.startswith("-Wl,-rpath")]
+
+
+@pytest.mark.parametrize("sign", [",", "="])
+def test_a_search_path_loses_what_is_in_the_tree(compiled: Compile, root: Path, sign: str) -> None:
+    option = f"-Wl,-rpath{sign}"
+    tree, own = f"{root}/lib/pkgconfig/../../lib", "$ORIGIN/own:/a b:/*"
+    assert compiled("-shared", f"{option}{tree}", "a.o")[:2] == ["-shared", "a.o"]
+    for places in (f"{tree}:{own}", f"{own}:{tree}", f"{tree}:{own}:{root}/lib"):
+        assert compiled("-shared", f"{option}{places}", "a.o")[1:3] == [f"-Wl,-rpath,{own}", "a.o"]
+    for untouched in (f"{option}{own}", f"{option}{tree},-z,now"):
+        assert compiled("-shared", untouched, "a.o")[1] == untouched
 
 
 def test_a_program_finds_libraries_from_bin(compiled: Compile) -> None:
@@ -200,6 +213,15 @@ def test_anything_else_is_refused(root: Path, change: Callable[[Path], object], 
     with pytest.raises(UsageError, match=message) as error:
         open_tree(root)
     assert error.value.hint
+
+
+def test_a_bad_directory_is_one_error_and_a_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache = tmp_path / "cache"
+    assert main(["buildenv", str(tmp_path)], environ={"RELENV_DATA": str(cache)}) == UsageError.exit_code
+    printed = capsys.readouterr()
+    assert [line.partition(":")[0] for line in printed.err.splitlines()] == ["error", "hint"]
+    assert not printed.out
+    assert not cache.exists()
 
 
 def test_a_path_after_an_option_is_relocated_too() -> None:
