@@ -81,6 +81,8 @@ def build(plan: Plan, workshop: Workshop) -> dict[str, Artifact]:
     if missing:
         _refuse_spaces(workshop.cache.root)
         _Run(plan, missing, artifacts, workshop).work()
+    for artifact in artifacts.values():
+        workshop.cache.mark_used(artifact.path)
     return artifacts
 
 

@@ -115,6 +115,7 @@ def ensure_interpreter(context: Context, releases: tuple[Recipe, ...]) -> Interp
     root = context.cache.store / f"python-{version}-{key}"
     interpreter = Interpreter(root=root, version=version, triplet=plan.platform.triplet, key=key)
     if root.is_dir():
+        context.cache.mark_used(root)
         return interpreter
     with context.cache.lock(root.name, context.ui):
         if not root.is_dir():
@@ -204,6 +205,8 @@ class Known:
 
     source: Source
     downloaded: bool
+    profile: bool
+    """Whether a profile is frozen for it."""
     interpreters: tuple[Path, ...]
 
     @property
@@ -217,6 +220,7 @@ def known_versions(cache: Cache) -> list[Known]:
     return [
         Known(
             source=recipe.source,
+            profile=recipe.version in PROFILES,
             downloaded=cached_tarball(cache, recipe.source).is_file(),
             interpreters=tuple(
                 path for path in sorted(cache.store.glob(f"python-{recipe.version}-*")) if (path / MANIFEST).is_file()
@@ -244,7 +248,8 @@ def forget(context: Context, releases: tuple[Recipe, ...]) -> None:
         with context.cache.lock(node.slug, context.ui):
             remove_tree(context.cache.store / node.slug)
     for path in context.cache.store.glob(f"python-{plan.aim.recipe.version}-*"):
-        remove_tree(path)
+        with context.cache.lock(path.name, context.ui):
+            remove_tree(path)
 
 
 @cache

@@ -78,6 +78,7 @@ def _packed(context: Context, interpreter: Interpreter) -> Path:
     name = f"{interpreter.version}-{interpreter.triplet}.tar.xz"
     final = context.cache.store / f"tarball-{interpreter.version}-{interpreter.key}"
     if final.is_dir():
+        context.cache.mark_used(final)
         return final / name
     with context.cache.lock(final.name, context.ui):
         if not final.is_dir():

@@ -183,6 +183,7 @@ class Sources:
             yield partial(self._from_index, source, path)
 
     def _from_cache(self, source: Source, path: Path) -> str:
+        self._cache.mark_used(path)
         if not path.is_file():
             raise SourceError("cache: not there")
         if sha256_of(path) != source.sha256:

@@ -12,11 +12,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,8 @@ class Cache:
     """A cache directory that was opened and found in order."""
 
     root: Path
+    users: int
+    """A file descriptor that holds a shared lock: whoever has none in its way is the cache's only user."""
 
     @property
     def downloads(self) -> Path:
@@ -98,6 +101,30 @@ class Cache:
             lock.release()
 
     @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the cache's only user for the body: whoever comes meanwhile waits.
+
+        Raises:
+            CacheError: another relenv uses it.
+        """
+        try:
+            fcntl.flock(self.users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CacheError(
+                f"another relenv is using the cache {self.root}", hint="try again when it is done"
+            ) from None
+        try:
+            yield
+        finally:
+            fcntl.flock(self.users, fcntl.LOCK_SH)
+
+    @staticmethod
+    def mark_used(path: Path) -> None:
+        """Note that something is used now; `relenv cache prune` asks for it."""
+        with suppress(OSError):
+            os.utime(path)
+
+    @contextmanager
     def beside(self, final: Path) -> Iterator[Path]:
         """Give an empty directory on the same file system, which becomes `final` if the body ends well.
 
@@ -140,11 +167,22 @@ def open_cache(root: Path) -> Cache:
             # Last, and by rename: two that open an empty cache at once write the same.
             write_text(root / MARKER, json.dumps({"format": FORMAT}) + "\n")
         _check_format(root)
+        users = _join(root)
     except OSError as error:
         if isinstance(error, (NotADirectoryError, FileExistsError, PermissionError)):
             raise CacheError(f"the cache {root} cannot be used: {error.strerror}", hint=HINT) from error
         raise
-    return Cache(root=root.resolve())
+    return Cache(root=root.resolve(), users=users)
+
+
+def _join(root: Path) -> int:
+    """Become one of the cache's users, until this process ends, however it does (flock(2)); wait for a prune to end."""
+    locks = root / "locks"
+    locks.mkdir(exist_ok=True)
+    users = os.open(locks / "users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(users, fcntl.LOCK_SH)
+    return users
 
 
 def _check_format(root: Path) -> None:

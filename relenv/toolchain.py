@@ -91,6 +91,7 @@ def ensure(platform: Platform, *, cache: Cache, ui: Ui, environ: Mapping[str, st
     final = cache.toolchains / f"{name}-{platform.triplet}-{key[:16]}"
     toolchain = Toolchain(name=name, triplet=platform.triplet, key=key, root=final)
     if final.is_dir():
+        cache.mark_used(final)
         return toolchain
     with cache.lock(final.name, ui):
         if not final.is_dir():

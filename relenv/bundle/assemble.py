@@ -173,7 +173,9 @@ def _install_app(context: Context, config: AppConfig, interpreter: Interpreter, 
     """Build the project's wheel and install it with its dependencies into a fresh environment."""
     label = config.project or config.root.resolve().name
     compiler = compiler_environ(context.toolchain(), context.environ)
-    environ = pip_environ(context.environ, context.cache.root / "pip")
+    wheels = context.cache.root / "pip"
+    context.cache.mark_used(wheels)
+    environ = pip_environ(context.environ, wheels)
     with working(context.ui, f"Building {label}", f"Built {label}"):
         wheel = build_wheel(config.root, interpreter, work, label=label, environ=environ, compiler=compiler)
     environment = create(interpreter, work / "environment", share=True)
@@ -351,6 +353,7 @@ def _pack(context: Context, interpreter: Interpreter) -> Pack:
     final = interpreter.root.with_name(f"{interpreter.root.name}.pack-{kind}")
     with context.cache.lock(final.name, context.ui):
         if final.is_dir():
+            context.cache.mark_used(final)
             try:
                 return Pack.open(final)
             except CacheError:

@@ -33,11 +33,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Print the variables."""
     tree = open_tree(args.directory)
     toolchain = context.toolchain()
+    wheels = context.cache.root / "pip-buildenv"
+    context.cache.mark_used(wheels)
     settings = variables(
         replace(tree, root=lay_name(tree.root, cache=context.cache)),
         toolchain=toolchain,
         tools=lay_compilers(toolchain, cache=context.cache, ui=context.ui),
-        wheels=context.cache.root / "pip-buildenv",
+        wheels=wheels,
         environ=context.environ,
     )
     sys.stdout.write(json.dumps(settings) + "\n" if args.json else shell(settings))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "list the Pythons that can be built, and which are built already"
 DESCRIPTION = """\
-List every CPython that this relenv can build, where its source comes from, and whether its tarball and an
-interpreter of it are in the cache. Nothing is looked up on the network.
+List every CPython that this relenv can build, where its source comes from, whether a profile for it comes with
+relenv, and whether its tarball and an interpreter of it are in the cache. Nothing is looked up on the network.
 """
 
 
@@ -38,6 +38,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
                 "sha256": known.source.sha256,
                 "urls": list(known.source.urls),
                 "apt": known.source.apt.name if known.source.apt else None,
+                "profile": known.profile,
                 "downloaded": known.downloaded,
                 "interpreters": [str(path) for path in known.interpreters],
             }
@@ -46,12 +47,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
         sys.stdout.write(json.dumps(described) + "\n")
         return 0
     table = Table(box=None, pad_edge=False)
-    for column in ("Python", "source archive", "tarball", "built"):
+    for column in ("Python", "source archive", "profile", "tarball", "built"):
         table.add_column(column)
     for known in versions:
         table.add_row(
             known.version,
             known.source.apt.name if known.source.apt else "-",
+            "frozen" if known.profile else "-",
             "cached" if known.downloaded else "-",
             "yes" if known.interpreters else "-",
         )

@@ -335,7 +335,30 @@ def _one_unit() -> tuple[Step, ...]:
     return (Write(path="{src}/Python/unit.c", text="\n".join(lines) + "\n"), Run(argv=("sh", "-ec", edit)))
 
 
+# What a program's first argument says of its place may be wrong: `exec -a`, a login shell's `-python3`, another Python
+# of that name in PATH. The kernel knows better (proc(5)). A link that leads to a tree of ours, and a virtual
+# environment, are heeded as ever.
+_WHERE = """\
+if not py_setpath and not config.get('executable'):
+    try:
+        here = realpath('/proc/self/exe')
+        if here != executable and isfile(joinpath(dirname(dirname(here)), 'relenv.json')):
+            try:
+                there = realpath(executable)
+            except OSError:
+                there = ''
+            if there != here and not (
+                there and isfile(joinpath(dirname(dirname(there)), 'relenv.json'))
+            ) and not (executable and isfile(joinpath(dirname(dirname(executable)), VENV_LANDMARK))):
+                executable = here
+    except OSError:
+        pass
+
+"""
+_UNKNOWN = "if not executable:\n    executable = ''\n"
+
 _COMMON: tuple[Step, ...] = (
+    Replace(path="{src}/Modules/getpath.py", old=_UNKNOWN, new=_WHERE + _UNKNOWN),
     *_NEWER_HEADERS,
     Run(argv=("sh", "-ec", _LINK_IN)),
     # bytecode is compiled after relocation, with paths relative to the prefix, and only once

@@ -16,6 +16,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -43,6 +44,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write what failed there")
     parser.add_argument("tests", nargs="*", help="only these, such as test_ssl")
     args = parser.parse_args()
+    # a shell lets what runs in its background ignore it, and it is what many tests are about
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     context = Context(environ=os.environ, ui=open_ui(), jobs=args.jobs)
     releases = releases_for(args.python)
     interpreter = ensure_interpreter(context, releases)

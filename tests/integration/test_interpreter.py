@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,27 @@ def moved(interpreter: Path, tmp_path: Path) -> Path:
 
 def test_it_imports_what_it_should_wherever_it_is(moved: Path) -> None:
     assert say(moved / "bin/python3", "-c", f"import {MODULES}; import sys; print(sys.prefix)").strip() == str(moved)
+
+
+@pytest.mark.parametrize("name", ["python3", "-python3", "nowhere/python3", "no such python", ""])
+def test_it_finds_itself_under_any_name(name: str, moved: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3").symlink_to(sys.executable)
+    command = [name, "-Ic", "import json, sys; print(sys.prefix, sys.executable)"]
+    done = subprocess.run(
+        command, executable=moved / "bin/python3", env={"PATH": f"{tmp_path}/bin"}, check=False, capture_output=True
+    )
+    assert done.stdout.decode() == f"{moved} {moved}/bin/python3\n", done.stderr
+
+
+def test_a_link_and_a_virtual_environment_are_heeded(moved: Path, tmp_path: Path) -> None:
+    asked = "import sys; print(sys.prefix, sys.base_prefix)"
+    (tmp_path / "link").symlink_to(moved)
+    (tmp_path / "python").symlink_to(moved / "bin/python3")
+    assert say(tmp_path / "link/bin/python3", "-Ic", asked).strip() == f"{tmp_path}/link {tmp_path}/link"
+    assert say(tmp_path / "python", "-Ic", asked).strip() == f"{moved} {moved}"
+    say(moved / "bin/python3", "-m", "venv", "--without-pip", str(tmp_path / "venv"))
+    assert say(tmp_path / "venv/bin/python", "-Ic", asked).strip() == f"{tmp_path}/venv {moved}"
 
 
 def test_nothing_names_a_place_of_this_machine(interpreter: Path, data: Path) -> None:

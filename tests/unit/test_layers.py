@@ -16,7 +16,7 @@ LAYERS = (
     {"plan"},
     {"process", "ui"},
     {"inside", "store"},
-    {"download"},
+    {"download", "housekeeping"},
     {"apt", "index"},
     {"sources"},
     {"toolchain"},
