@@ -1,41 +1,35 @@
-"""From a request such as "3.13" to an interpreter in the store: chosen, planned, built, made relocatable."""
+"""From a request such as "3.13" to an interpreter in the store: chosen, planned, built, laid out."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
-import json
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
-from relenv import __version__, manifest, pip_shim, process, relocate
+from relenv import process
 from relenv.build import build
-from relenv.errors import BuildError, CheckError, ChecksumError, ConfigError, SourceError, UsageError
-from relenv.inside import run_python
+from relenv.errors import ChecksumError, ConfigError, SourceError, UsageError
+from relenv.layout import lay_out, layout_key
 from relenv.manifest import MANIFEST
 from relenv.plan import KEY_LENGTH, Plan, make_plan
-from relenv.recipes.cpython import CPYTHON, DEFAULT_SERIES, EXTENSIONS, in_files, series_of
+from relenv.recipes.cpython import CPYTHON, DEFAULT_SERIES, series_of
 from relenv.recipes.libraries import LIBRARIES
 from relenv.recipes.profiles import PROFILES
-from relenv.relocate import bytecode, elf, scripts, sysconfig
 from relenv.sources import cached_tarball
-from relenv.store import remove_tree, write_text
-from relenv.texts import all_templates, template
+from relenv.store import remove_tree
 from relenv.toolchain import key_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from packaging.specifiers import SpecifierSet
 
-    from relenv.build import Artifact
     from relenv.context import Context
     from relenv.recipes.model import Recipe, Source
     from relenv.sources import Obtained
@@ -111,7 +105,7 @@ def ensure_interpreter(context: Context, releases: tuple[Recipe, ...]) -> Interp
     """
     plan = resolve_plan(context, releases)
     version = plan.aim.recipe.version
-    key = hashlib.sha256(f"{plan.aim.key} {_layout_key()}".encode()).hexdigest()[:KEY_LENGTH]
+    key = hashlib.sha256(f"{plan.aim.key} {layout_key()}".encode()).hexdigest()[:KEY_LENGTH]
     root = context.cache.store / f"python-{version}-{key}"
     interpreter = Interpreter(root=root, version=version, triplet=plan.platform.triplet, key=key)
     if root.is_dir():
@@ -127,7 +121,7 @@ def ensure_interpreter(context: Context, releases: tuple[Recipe, ...]) -> Interp
             work = context.ui.work(f"Laying out Python {version}")
             try:
                 with context.cache.beside(root) as partial:
-                    _assemble(context, plan, artifacts, partial, interpreter)
+                    lay_out(partial, plan, artifacts, toolchain=context.toolchain(), key=key)
             finally:
                 work.drop()
             context.ui.step(f"Python {version} is ready")
@@ -250,166 +244,3 @@ def forget(context: Context, releases: tuple[Recipe, ...]) -> None:
     for path in context.cache.store.glob(f"python-{plan.aim.recipe.version}-*"):
         with context.cache.lock(path.name, context.ui):
             remove_tree(path)
-
-
-@cache
-def _layout_key() -> str:
-    """Return a hash of the code and the texts that turn artifacts into an interpreter."""
-    digest = hashlib.sha256(__version__.encode())
-    files = [Path(__file__)]
-    for package in (manifest, relocate, pip_shim):
-        files += [path for root in package.__path__ for path in Path(root).rglob("*") if path.is_file()]
-    for path in sorted(files, key=lambda path: path.name):
-        if path.suffix != ".pyc":
-            digest.update(path.read_bytes())
-    digest.update(json.dumps(all_templates()).encode())
-    return digest.hexdigest()
-
-
-def _assemble(
-    context: Context, plan: Plan, artifacts: dict[str, Artifact], root: Path, interpreter: Interpreter
-) -> None:
-    toolchain = context.toolchain()
-    for artifact in artifacts.values():
-        _lay_in(artifact.path, root)
-    _prune(root, interpreter.series)
-    elf.strip(root, toolchain)
-    if misplaced := elf.misplaced(root):
-        raise BuildError("a library would not be found: " + "; ".join(misplaced))
-    sysconfig.relocate(root, interpreter.series)
-    scripts.relocate(root)
-    _verify(root, interpreter.series)
-    _install_pip(root, interpreter.series)
-    bytecode.compile_tree(root, root / "lib" / f"python{interpreter.series}")
-    manifest.write(root, plan=plan, toolchain=toolchain, key=interpreter.key)
-
-
-def _lay_in(artifact: Path, root: Path) -> None:
-    """Copy what an interpreter takes of an artifact."""
-    for name in ("bin", "etc", "include", "lib", "licenses"):
-        if (artifact / name).is_dir():
-            shutil.copytree(artifact / name, root / name, symlinks=True, dirs_exist_ok=True)
-
-
-LEFT_OUT = (
-    # programs that need tkinter, which is not there
-    "bin/idle*",
-    "lib/python{series}/idlelib",
-    "lib/python{series}/turtledemo",
-    "lib/python{series}/turtle.py",
-    "lib/python{series}/tkinter",
-    # archives and libtool's own files, which name the directory of the build
-    "lib/*.la",
-    "lib/*.a",
-    "lib/python{series}/config-{series}-*/*.a",
-    "lib/python{series}/config-{series}-*/*.o",
-    # the test suites of the standard library
-    "lib/python{series}/test",
-    "lib/python{series}/*/test",
-    "lib/python{series}/*/tests",
-    "lib/python{series}/ctypes/test",
-    # converts the source of Python 2; gone from 3.13
-    "bin/2to3*",
-    # written while sysconfig was made, and never read again
-    "lib/python{series}/__pycache__",
-    "lib/python{series}/**/__pycache__",
-)
-"""Globs of what an interpreter does without, and why."""
-
-
-def _prune(root: Path, series: str) -> None:
-    for pattern in LEFT_OUT:
-        for path in sorted(root.glob(pattern.format(series=series))):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-    _one_name_a_library(root / "lib")
-    # python3 is the file and the others are its names, for the same reason
-    (root / "bin" / "python3").unlink()
-    (root / "bin" / f"python{series}").rename(root / "bin" / "python3")
-    for name in ("python", f"python{series}"):
-        (root / "bin" / name).symlink_to("python3")
-
-
-def _one_name_a_library(folder: Path) -> None:
-    """Let each library be a file under its soname, and its other names links to it or nothing.
-
-    Where links are lost, as in a zip, what is needed at run time is then still there, and once only.
-    """
-    for path in sorted(folder.glob("*.so*")):
-        if path.is_symlink():
-            continue
-        facts = elf.inspect(path)
-        if facts and facts.soname and facts.soname != path.name:
-            (folder / facts.soname).unlink(missing_ok=True)
-            path.rename(folder / facts.soname)
-            for link in folder.glob("*.so*"):
-                if link.is_symlink() and not link.exists():
-                    link.unlink()
-                    if link.name.endswith(".so"):
-                        link.symlink_to(facts.soname)
-
-
-def _verify(root: Path, series: str) -> None:
-    """Hold the extension modules against the list of what this series should have, and import each."""
-    folder = root / "lib" / f"python{series}" / "lib-dynload"
-    found = {path.name.split(".")[0] for path in folder.glob("*.so")}
-    builtin = set(run_python(root, "-c", "import sys; print(*sys.builtin_module_names)").split())
-    for what, names in (
-        ("lacks", EXTENSIONS[series] - found - builtin),
-        ("should not have", found - in_files(series)),
-    ):
-        if names:
-            raise BuildError(
-                f"the interpreter {what} the extension modules {', '.join(sorted(names))}",
-                hint="the log of the step `make` of cpython tells why",
-            )
-    try:
-        run_python(root, "-W", "ignore", "-c", "import " + ", ".join(sorted(EXTENSIONS[series])))
-    except process.CommandError as error:
-        raise CheckError("the interpreter does not import its own modules", detail=error.tail) from error
-
-
-def _with_addition(text: str, addition: str) -> str:
-    before, mark, after = text.partition('\nif __name__ == "__main__":')
-    return f"{before.rstrip()}\n{addition}{mark}{after}"
-
-
-def _install_pip(root: Path, series: str) -> None:
-    """Install the pip that this CPython carries, and lay the shim around it."""
-    library = root / "lib" / f"python{series}"
-    (wheel,) = (library / "ensurepip" / "_bundled").glob("pip-*.whl")
-    ensurepip = library / "ensurepip" / "__init__.py"
-    # its last lines are for running as a program; the addition must come before them
-    write_text(ensurepip, _with_addition(ensurepip.read_text(encoding="utf-8"), template("ensurepip.py.in")))
-    code = (
-        "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); sys.argv[0] = 'pip';"
-        "runpy.run_module('pip', run_name='__main__', alter_sys=True)"
-    )
-    options = ("--no-index", "--no-compile", "--no-deps", "--no-cache-dir", "--disable-pip-version-check")
-    version = wheel.name.split("-")[1]
-    try:
-        run_python(
-            root,
-            *(
-                "-c",
-                code,
-                str(wheel),
-                "install",
-                *options,
-                "--root-user-action",
-                "ignore",
-                "--no-warn-script-location",
-            ),
-            *("--find-links", str(wheel.parent), f"pip=={version}"),
-        )
-    except process.CommandError as error:
-        raise BuildError("pip cannot be installed into the interpreter", detail=error.tail) from error
-    shutil.copytree(
-        Path(pip_shim.__file__).parent,
-        library / "relenv_pip",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
-    run_python(
-        root,
-        "-c",
-        "from relenv_pip import adopt_pip; import pathlib, sys; adopt_pip(pathlib.Path(sys.prefix))",
-    )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import AWKWARD, say
+from conftest import AWKWARD, elsewhere, say
 
 if TYPE_CHECKING:
     from conftest import Relenv
@@ -20,16 +20,17 @@ NOBODY = 65534
 
 def test_install_move_run_move_run(environment: Path, data: Path, tmp_path: Path) -> None:
     subprocess.run([environment / "bin/pip3", "install", "-q", "httpie==3.2.4"], check=True)
-    away = data.with_name(f"{data.name}.renamed-away")
-    data.rename(away)
-    try:
-        for place in (tmp_path / AWKWARD, tmp_path / "elsewhere"):
-            environment = environment.rename(place)
-            assert say(environment / "bin/http", "--version").strip() == "3.2.4"
-            assert say(environment / "bin/pip3", "--version").startswith("pip ")
-            assert str(environment) in say(environment / "bin/python3", "-m", "pip", "--version")
-    finally:
-        away.rename(data)
+    start = [*elsewhere({str(data): None}), "env", "-i"]
+
+    def away(*command: str | Path) -> str:
+        return subprocess.run([*start, *command], check=True, capture_output=True, text=True).stdout
+
+    for place in (tmp_path / AWKWARD, tmp_path / "elsewhere"):
+        programs = environment.rename(place) / "bin"
+        environment = place
+        assert away(programs / "http", "--version").strip() == "3.2.4"
+        assert away(programs / "pip3", "--version").startswith("pip ")
+        assert str(environment) in away(programs / "python3", "-m", "pip", "--version")
 
 
 def test_pip_comes_back(environment: Path) -> None:

@@ -45,7 +45,7 @@ def test_streams_that_are_closed_lead_nowhere(closed: str, tmp_path: Path) -> No
     done = subprocess.run(["sh", "-c", script], env=environ, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "internal" not in done.stderr
-    assert {path.name for path in (tmp_path / "cache").iterdir()} == {"CACHEDIR.TAG", "relenv-cache.json"}
+    assert {path.name for path in (tmp_path / "cache").iterdir()} == {"CACHEDIR.TAG", "locks", "relenv-cache.json"}
 
 
 def test_a_directory_that_is_gone_is_named(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ LAYERS = (
     {"host"},
     {"build", "relocate"},
     {"manifest"},
+    {"layout"},
     {"context"},
     {"interpreter"},
     {"buildenv", "environment", "release", "training"},
