@@ -344,7 +344,7 @@ if not py_setpath and not config.get('executable'):
         here = realpath('/proc/self/exe')
         if here != executable and isfile(joinpath(dirname(dirname(here)), 'relenv.json')):
             try:
-                there = realpath(executable)
+                there = realpath(executable) if executable else ''
             except OSError:
                 there = ''
             if there != here and not (

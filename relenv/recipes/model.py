@@ -101,11 +101,12 @@ for word do
     case $word in -shared) rpath='{shared_rpath}' ;; esac
 done
 exec {compiler} -ffile-prefix-map={work}={place} "$@" -isystem {deps}/include \\
-    -L{deps}/lib -Wl,-rpath-link,{deps}/lib -Wl,--disable-new-dtags,-rpath,"$rpath"
+    -L{deps}/lib -Wl,-rpath-link,{deps}/lib -Wl,--disable-new-dtags,-rpath,"$rpath" -Wl,--hash-style=gnu
 """
 """How a build step reaches the compiler. Paths of this machine go in here, so that they appear in no flag that a
 package might record, nor in what the compiler writes. And so does the DT_RPATH: no `$` has to survive make and
-a shell, and nothing has to be patched into a finished file (what patchelf 0.18 writes, glibc 2.17 refuses)."""
+a shell, and nothing has to be patched into a finished file (what patchelf 0.18 writes, glibc 2.17 refuses). By itself
+the toolchain's linker makes the older kind of hash table, in which ld.so needs longer to see that a symbol is missing."""
 
 BUILD_ENV: dict[str, str] = {
     "CC": "gcc",
