@@ -106,7 +106,7 @@ exec {compiler} -ffile-prefix-map={work}={place} "$@" -isystem {deps}/include \\
 """How a build step reaches the compiler. Paths of this machine go in here, so that they appear in no flag that a
 package might record, nor in what the compiler writes. And so does the DT_RPATH: no `$` has to survive make and
 a shell, and nothing has to be patched into a finished file (what patchelf 0.18 writes, glibc 2.17 refuses). By itself
-the toolchain's linker makes the older kind of hash table, in which ld.so needs longer to see that a symbol is missing."""
+the toolchain's linker makes the older kind of hash table, in which ld.so needs longer for what is not there."""
 
 BUILD_ENV: dict[str, str] = {
     "CC": "gcc",
