@@ -384,6 +384,15 @@ _PATCH_311: tuple[Step, ...] = (
     Replace(path="{src}/setup.py", old="library_dirs=['/usr/lib/termcap'],", new=""),
     # gone from libedit; by sed, since later releases of 3.11 may not name it any more
     Run(argv=("sed", "-i", "s/(VFunction [*])/(rl_compdisp_func_t *)/", "Modules/readline.c")),
+    # OpenSSL 3.2 and later say otherwise that there are no more certificates in DER; later releases ask as this does
+    Run(
+        argv=(
+            "sed",
+            "-i",
+            "s/== ASN1_R_HEADER_TOO_LONG)) {/== ASN1_R_HEADER_TOO_LONG || BIO_eof(biobuf))) {/",
+            "Modules/_ssl.c",
+        )
+    ),
 )
 _ENV_311 = (
     # configure adds it itself only where nobody has set OPT
