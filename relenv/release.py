@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from relenv import process
 from relenv.download import sha256_of
-from relenv.errors import BuildError
+from relenv.errors import BuildError, OutputError
 from relenv.inside import run_python
 from relenv.recipes.model import BUILD_ENV
-from relenv.store import write_text
+from relenv.store import try_writing, write_text
 from relenv.ui import size, working
 
 if TYPE_CHECKING:
@@ -48,6 +48,20 @@ class Release:
     size: int
 
 
+def prepare(directory: Path) -> None:
+    """Make the directory for tarballs, before anything is built for it.
+
+    Raises:
+        OutputError: it cannot be made or written to.
+    """
+    hint = "choose another directory with --output DIR"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{directory} cannot be created: {error.strerror}", hint=hint) from error
+    try_writing(directory, hint=hint)
+
+
 def publish(context: Context, interpreter: Interpreter, directory: Path) -> Release:
     """Write an interpreter's tarball into a directory, and its line into SHA256SUMS there.
 
@@ -56,7 +70,7 @@ def publish(context: Context, interpreter: Interpreter, directory: Path) -> Rele
     Args:
         context: the edges.
         interpreter: what to pack.
-        directory: made when it is missing.
+        directory: see `prepare`.
 
     Raises:
         OSError: the directory cannot be written.
@@ -64,7 +78,6 @@ def publish(context: Context, interpreter: Interpreter, directory: Path) -> Rele
     packed = _packed(context, interpreter)
     target = Path(os.path.abspath(directory)) / packed.name  # noqa: PTH100 - a symlink that the user named stays
     digest = sha256_of(packed)
-    target.parent.mkdir(parents=True, exist_ok=True)
     # two that publish into the same directory must not lose each other's lines
     with context.cache.lock(f"release-{hashlib.sha256(os.fsencode(target.parent)).hexdigest()[:16]}", context.ui):
         _put(packed, target)

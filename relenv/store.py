@@ -15,6 +15,7 @@ import errno
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import stat
 from contextlib import contextmanager, suppress
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from relenv import process
-from relenv.errors import CacheError
+from relenv.errors import CacheError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,6 +204,24 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def try_writing(folder: Path, *, hint: str) -> None:
+    """Try before minutes of work whether its result can be written.
+
+    Args:
+        folder: where to.
+        hint: what to do if not.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    probe = folder / f".relenv-{secrets.token_hex(4)}.part"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"{folder.absolute()} is not writable: {error.strerror}", hint=hint) from error
 
 
 def remove_tree(path: Path) -> None:

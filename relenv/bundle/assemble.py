@@ -21,13 +21,13 @@ from relenv.bundle.archive import Archive, Pack, codec, pack_tree, write_zip
 from relenv.bundle.wheel import build_wheel, compiler_environ
 from relenv.download import sha256_of
 from relenv.environment import Environment, create, pip_environ, pip_install
-from relenv.errors import BuildError, CacheError, CheckError, ConfigError, OutputError
+from relenv.errors import BuildError, CacheError, CheckError, ConfigError
 from relenv.inside import run_python
 from relenv.interpreter import Interpreter, ensure_interpreter, releases_for
 from relenv.manifest import MANIFEST
 from relenv.relocate import bytecode
 from relenv.relocate.elf import glibc_floor
-from relenv.store import remove_tree, write_text
+from relenv.store import remove_tree, try_writing, write_text
 from relenv.texts import template
 from relenv.ui import working
 
@@ -91,7 +91,7 @@ def make_bundle(context: Context, config: AppConfig, *, output: Path | None) -> 
         RelenvError: of one kind or another, see `relenv.errors`; nothing is left behind then.
     """
     releases = releases_for(config.python, config.requires_python, project=config.root)
-    _writable((output or Path("x")).parent)
+    try_writing((output or Path("x")).parent, hint="choose another place with --output FILE")
     interpreter = ensure_interpreter(context, releases)
     with _workplace(context) as work:
         pack = _pack(context, interpreter)
@@ -126,19 +126,6 @@ def _describe(archive: Archive, app: App, interpreter: Interpreter, name: str) -
         version=app.version,
         scripts=tuple(entry.name for entry in app.entry_points),
     )
-
-
-def _writable(folder: Path) -> None:
-    """Try before minutes of work whether the result can be written."""
-    probe = folder / f".relenv-{secrets.token_hex(4)}.part"
-    try:
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"{folder.absolute()} is not writable: {error.strerror}",
-            hint="choose another place with --output FILE",
-        ) from error
 
 
 @contextmanager

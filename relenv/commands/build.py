@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from relenv.commands.options import add_building, add_python
 from relenv.interpreter import ensure_interpreter, fetch_sources, forget, releases_for
-from relenv.release import publish
+from relenv.release import prepare, publish
 from relenv.training import train
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         context.ui.note(f'"{trained.version}": {trained.profile!r},')
         sys.stdout.write(f"{trained.path}\n")
         return 0
+    if args.output:
+        prepare(args.output)
     if args.clean:
         forget(context, releases)
     interpreter = ensure_interpreter(context, releases)

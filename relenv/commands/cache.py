@@ -31,9 +31,13 @@ AGE = 30.0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    parser.set_defaults(json=False)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
     show = actions.add_parser(
-        "show", parents=[looks()], help="list what is there, by kind", description="List what is in the cache, by kind."
+        "show",
+        parents=[looks()],
+        help="list what is there, by kind (the default)",
+        description="List what is in the cache, by kind.",
     )
     show.add_argument("--json", action="store_true", help="print every entry as JSON")
     removing = actions.add_parser(
@@ -74,7 +78,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         sys.stdout.write(json.dumps({"path": str(context.data), "entries": []}) + "\n" if args.json else "")
         context.ui.note(f"there is no cache yet: it would be {context.data}")
         return 0
-    return _show(args, context) if args.action == "show" else _prune(args, context)
+    return _prune(args, context) if args.action == "prune" else _show(args, context)
 
 
 def _show(args: argparse.Namespace, context: Context) -> int:
@@ -100,7 +104,7 @@ def _prune(args: argparse.Namespace, context: Context) -> int:
     cache = context.cache
     with cache.alone():
         chosen = choose(survey(cache), older_than=args.older_than, everything=args.all, now=time.time())
-        work = context.ui.work("Removing", total=len(chosen))
+        work = context.ui.work("Looking" if args.dry_run else "Removing", total=len(chosen))
 
         def tell(entry: Entry) -> None:
             work.now(entry.path.name)

@@ -187,6 +187,7 @@ def test_the_command(cache: Cache) -> None:
     shown = relenv(cache.root, "show")
     assert shown.returncode == 0, shown.stderr
     assert "interpreters, for bundles" in shown.stdout
+    assert relenv(cache.root).stdout == shown.stdout
     would = json.loads(relenv(cache.root, "prune", "--dry-run", "--json").stdout)
     assert relenv(cache.root, "prune").stdout.splitlines() == [entry["path"] for entry in would["removed"]]
     assert relenv(cache.root, "prune").stdout == ""
