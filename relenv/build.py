@@ -77,12 +77,12 @@ def build(plan: Plan, workshop: Workshop) -> dict[str, Artifact]:
         BuildError: a step failed; the others were stopped. HostError: a program is missing. OutputError: disk full.
     """
     artifacts = {node.name: Artifact(node=node, path=workshop.cache.store / node.slug) for node in plan.nodes}
+    for artifact in artifacts.values():
+        workshop.cache.use(artifact.path)
     missing = [node for node in plan.nodes if not artifacts[node.name].path.is_dir()]
     if missing:
         _refuse_spaces(workshop.cache.root)
         _Run(plan, missing, artifacts, workshop).work()
-    for artifact in artifacts.values():
-        workshop.cache.mark_used(artifact.path)
     return artifacts
 
 

@@ -171,7 +171,7 @@ def lay_compilers(toolchain: Toolchain, *, cache: Cache, ui: Ui) -> Path:
     scripts = {tool: compiler_script(toolchain, tool) for tool in COMPILERS}
     digest = hashlib.sha256(json.dumps([scripts, BINUTILS, str(toolchain.root)]).encode()).hexdigest()
     final = cache.toolchains / f"{toolchain.root.name}-tools-{digest[:16]}"
-    cache.mark_used(final)
+    cache.use(final)
     if not final.is_dir():
         with cache.lock(final.name, ui):
             if not final.is_dir():

@@ -1,20 +1,25 @@
-"""What is in the cache, when it was last used, and what can go."""
+"""What is in the cache, when it was last used, and what can go.
+
+What goes loses its name at once, under the locks that whoever makes or uses it takes: nobody waits for them here, and
+what is locked stays. Then it is removed under its new name in `work`; what an interrupted prune leaves there goes with
+the next.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-import secrets
 import time
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from relenv.errors import CacheError
 from relenv.store import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from relenv.store import Cache
 
@@ -31,36 +36,87 @@ class Kind:
     name: str
     pattern: re.Pattern[str]
     """Of its path in the cache."""
+    lock: str = r"\1"
+    """The lock under which it is made, by the groups of the pattern; empty: only the cache's only user may touch it."""
+    serves: str = r"\g<0>"
+    """The place in the cache that it is of use with."""
+    planned: bool = False
+    """Whether `relenv.current` can tell if it is of use."""
     stays: bool = False
-    """Whether its age says nothing: it goes with everything or not at all."""
+    """Whether its age says nothing."""
+    waste: bool = False
+    """Whether it is what something that was interrupted has left behind."""
 
+
+STORED = r"store/(\w[^/]*)"
+"""What begins with a dot there is unfinished."""
 
 KINDS = (
-    Kind(name="interpreters, for bundles", pattern=re.compile(r"store/python-[^/]+\.pack-[^/]+")),
-    Kind(name="interpreters", pattern=re.compile(r"store/python-[^/]+")),
-    Kind(name="interpreters, as tarballs", pattern=re.compile(r"store/tarball-[^/]+")),
-    Kind(name="libraries and their like", pattern=re.compile(r"store/[^/]+")),
-    Kind(name="toolchains", pattern=re.compile(r"toolchains/[^/]+")),
-    Kind(name="sources", pattern=re.compile(r"downloads/[^/]+")),
-    Kind(name="pip's wheels", pattern=re.compile(r"pip[^/]*")),
-    Kind(name="logs of builds", pattern=re.compile(r"logs/[^/]+")),
-    Kind(name="left over", pattern=re.compile(r"work/[^/]+")),
-    Kind(name="lists of sources", pattern=re.compile(r"(apt|resolved|buildenv)/[^/]+"), stays=True),
-    Kind(name="unknown", pattern=re.compile(r".+"), stays=True),
+    Kind(
+        name="interpreters, for bundles",
+        pattern=re.compile(r"store/((python-[^/]+?)\.pack-[^/]+)"),
+        serves=r"store/\2",
+        planned=True,
+    ),
+    Kind(name="interpreters", pattern=re.compile(r"store/(python-[^/]+)"), planned=True),
+    Kind(name="interpreters, as tarballs", pattern=re.compile(r"store/(tarball-[^/]+)"), planned=True),
+    Kind(name="libraries and their like", pattern=re.compile(STORED), planned=True),
+    Kind(name="left over", pattern=re.compile(r"store/\.([^/]+)\.\d+\.part"), waste=True),
+    Kind(
+        name="toolchains",
+        pattern=re.compile(r"toolchains/(([^/]+?)(-tools-\w+)?)"),
+        serves=r"toolchains/\2",
+        planned=True,
+    ),
+    Kind(name="left over", pattern=re.compile(r"downloads/([^/]+)\.(part|copy|pip)"), waste=True),
+    Kind(name="sources", pattern=re.compile(r"downloads/([^/]+)"), planned=True),
+    Kind(name="pip's wheels", pattern=re.compile(r"(pip[^/]*)")),
+    Kind(name="logs of builds", pattern=re.compile(r"logs/([^/]+)"), serves=r"store/\1"),
+    Kind(name="left over", pattern=re.compile(r"work/([^/]+)\.(partial|\d+)"), waste=True),
+    Kind(name="left over", pattern=re.compile(r"work/(gone-\w+)"), waste=True),
+    Kind(name="left over", pattern=re.compile(r"work/[^/]+"), lock="", waste=True),
+    Kind(name="lists of sources", pattern=re.compile(r"apt/([^/]+)"), lock=r"apt-\1", stays=True),
+    Kind(name="lists of sources", pattern=re.compile(r"resolved/([^/]+)\.json"), lock=r"resolved-\1", stays=True),
+    Kind(name="names for build tools", pattern=re.compile(r"buildenv/[^/]+"), lock="", stays=True),
+    Kind(name="unknown", pattern=re.compile(r".+"), lock="", stays=True),
 )
-"""The first that matches is it."""
+"""The first that matches is it. Several may be shown as one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """Something in the cache that has a name of its own, and goes as a whole."""
 
-    kind: str
+    kind: Kind
+    place: str
+    """Its path in the cache: `store/zlib-1.3.1-<key>`."""
     path: Path
     size: int
     """Bytes on the disk."""
     used: float
     """When it was last used, in seconds since 1970."""
+
+    @property
+    def lock(self) -> str:
+        """The lock under which it is made; empty if there is none."""
+        return self._fill(self.kind.lock)
+
+    @property
+    def serves(self) -> str:
+        """The place in the cache that it is of use with."""
+        return self._fill(self.kind.serves)
+
+    def _fill(self, template: str) -> str:
+        match = self.kind.pattern.fullmatch(self.place)
+        return match.expand(template) if match else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Busy:
+    """Something that would have gone, but stays."""
+
+    entry: Entry
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +124,7 @@ class Pruned:
     """What pruning came to."""
 
     removed: tuple[Entry, ...]
-    busy: tuple[Entry, ...]
-    """What would have gone, but a program runs from it."""
+    busy: tuple[Busy, ...]
 
 
 def survey(cache: Cache) -> tuple[Entry, ...]:
@@ -92,7 +147,7 @@ def _entry(cache: Cache, path: Path) -> Entry:
     size = used = 0.0
     with suppress(FileNotFoundError):
         size, used = _size(path), path.lstat().st_mtime
-    return Entry(kind=kind.name, path=path, size=int(size), used=used)
+    return Entry(kind=kind, place=place, path=path, size=int(size), used=used)
 
 
 def _size(path: Path) -> int:
@@ -110,79 +165,126 @@ def _size(path: Path) -> int:
     return sum(seen.values())
 
 
-def choose(entries: Sequence[Entry], *, older_than: float, everything: bool, now: float) -> tuple[Entry, ...]:
-    """Return what can go.
+def choose(
+    entries: Sequence[Entry],
+    *,
+    usable: Collection[str] = (),
+    older_than: float | None = None,
+    everything: bool = False,
+    now: float,
+) -> tuple[Entry, ...]:
+    """Return what can go: what was left behind, what is of no use to this relenv, logs of what is not there.
 
     Args:
         entries: of `survey`.
-        older_than: days since the last use.
+        usable: of `relenv.current.usable`; not asked for when everything is to go.
+        older_than: days since the last use, after which what is of use goes too.
         everything: whether nothing is to stay.
         now: the time, in seconds since 1970.
     """
-    stays = {kind.name for kind in KINDS if kind.stays}
-    logged = {entry.path.name for entry in entries if entry.path.parent.name == "store"}
 
     def goes(entry: Entry) -> bool:
-        if everything or entry.kind == "left over":
+        if everything or entry.kind.waste:
             return True
-        if entry.kind == "logs of builds" and entry.path.name not in logged:
+        if entry.kind.planned and entry.serves not in usable:
             return True
-        return entry.kind not in stays and now - entry.used > older_than * DAY
+        return not entry.kind.stays and older_than is not None and now - entry.used > older_than * DAY
 
-    return tuple(entry for entry in entries if goes(entry))
+    staying = {entry.place for entry in entries if not goes(entry)}
+
+    def orphaned(entry: Entry) -> bool:
+        return entry.kind.name == "logs of builds" and entry.serves not in staying
+
+    return tuple(entry for entry in entries if entry.place not in staying or orphaned(entry))
 
 
 def prune(
     cache: Cache, chosen: Sequence[Entry], *, dry: bool = False, tell: Callable[[Entry], None] = lambda _: None
 ) -> Pruned:
-    """Remove entries, each of them as a whole: it loses its name first.
-
-    To be called by the cache's only user (`Cache.alone`).
+    """Remove entries, each of them as a whole. What another process makes or uses stays.
 
     Args:
         cache: the cache.
         chosen: of `choose`.
-        dry: only say what would be removed.
-        tell: is told of each before it goes.
+        dry: only find out what would be removed.
+        tell: is told of each before it is removed.
+
+    Raises:
+        CacheError: another process is pruning this cache.
     """
-    running = programs_below(cache.root)
-    busy = tuple(entry for entry in chosen if any(path.is_relative_to(entry.path) for path in running))
-    removed = tuple(entry for entry in chosen if entry not in busy)
-    for entry in () if dry else removed:
-        tell(entry)
-        gone = cache.work / f"gone-{secrets.token_hex(4)}"
-        gone.parent.mkdir(exist_ok=True)
-        with suppress(FileNotFoundError):
-            entry.path.rename(gone)
-        remove_tree(gone)
-    if not dry:
-        # nobody else is here, so nobody holds one
-        for lock in (cache.root / "locks").glob("*.lock"):
-            lock.unlink(missing_ok=True)
-    return Pruned(removed=removed, busy=busy)
+    with cache.locked("prune") as first:
+        if not first:
+            raise CacheError(f"another relenv is pruning the cache {cache.root}", hint="try again when it is done")
+        away, busy = _put_away(cache, chosen, dry=dry)
+        for entry, gone in () if dry else away:
+            tell(entry)
+            remove_tree(gone)
+    return Pruned(removed=tuple(entry for entry, _ in away), busy=busy)
+
+
+def _put_away(cache: Cache, chosen: Sequence[Entry], *, dry: bool) -> tuple[list[tuple[Entry, Path]], tuple[Busy, ...]]:
+    """Take the names of entries away; return those with the names to remove them by, and those that stay."""
+    away, busy = [], []
+    with cache.alone() as alone:
+        running = programs_below(cache.root)
+        for entry in chosen:
+            with _claimed(cache, entry, running, alone=alone) as why, suppress(FileNotFoundError):
+                if why:
+                    busy.append(Busy(entry=entry, why=why))
+                else:
+                    away.append((entry, entry.path if dry else cache.put_away(entry.path)))
+        if alone and not dry:
+            _forget_locks(cache)
+    return away, tuple(busy)
+
+
+@contextmanager
+def _claimed(cache: Cache, entry: Entry, running: Collection[Path], *, alone: bool) -> Iterator[str]:
+    """Hold the locks of an entry for the body, and give why it must stay; empty if it need not."""
+    with ExitStack() as stack:
+        if any(path.is_relative_to(entry.path) for path in running):
+            yield "a program that runs came from it"
+        elif not entry.lock:
+            yield "" if alone else "another relenv is at work, and may be using it"
+        elif not stack.enter_context(cache.locked(entry.lock)):
+            yield "another relenv is making it"
+        elif not stack.enter_context(cache.unused(entry.lock)):
+            yield "another relenv is using it"
+        else:
+            yield ""
+
+
+def _forget_locks(cache: Cache) -> None:
+    """Remove the files of locks. Nobody else is here, so nobody holds one, but for that of pruning itself."""
+    for path in (cache.root / "locks").iterdir():
+        if path.suffix in (".lock", ".use") and path.name != "prune.lock":
+            path.unlink(missing_ok=True)
 
 
 def programs_below(root: Path, processes: Path = Path("/proc")) -> set[Path]:
-    """Return the files below a directory that processes have mapped: programs, and the libraries they loaded.
+    """Return what below a directory processes run, have mapped (as the libraries they loaded) or stand in.
 
     Args:
         root: the directory.
         processes: where proc(5) is. What belongs to other users cannot be seen, nor can it use a private cache.
     """
-    found = set()
-    for maps in processes.glob("[0-9]*/maps"):
+    return {Path(name) for name in _names_in_use(processes) if name.startswith(f"{root}/")}
+
+
+def _names_in_use(processes: Path) -> Iterator[str]:
+    for process in processes.glob("[0-9]*"):
+        for link in ("exe", "cwd"):
+            with suppress(OSError):
+                yield os.readlink(process / link)  # noqa: PTH115 - what it says, not a path to go on with
         with suppress(OSError):
-            for line in maps.read_text(errors="replace").splitlines():
+            for line in (process / "maps").read_text(errors="surrogateescape").splitlines():
                 # address, permissions, offset, device, inode, path
-                name = line.split(maxsplit=5)[5:]
-                if name and name[0].startswith(f"{root}/"):
-                    found.add(Path(name[0]))
-    return found
+                yield from line.split(maxsplit=5)[5:]
 
 
 def summary(entries: Sequence[Entry]) -> Mapping[str, tuple[int, int, float]]:
     """Return for each kind that there is how many, how many bytes, and when one was last used."""
-    by_kind = {kind.name: [entry for entry in entries if entry.kind == kind.name] for kind in KINDS}
+    by_kind = {kind.name: [entry for entry in entries if entry.kind.name == kind.name] for kind in KINDS}
     return {
         name: (len(some), sum(entry.size for entry in some), max(entry.used for entry in some))
         for name, some in by_kind.items()

@@ -105,11 +105,11 @@ def ensure_interpreter(context: Context, releases: tuple[Recipe, ...]) -> Interp
     """
     plan = resolve_plan(context, releases)
     version = plan.aim.recipe.version
-    key = hashlib.sha256(f"{plan.aim.key} {layout_key()}".encode()).hexdigest()[:KEY_LENGTH]
+    key = key_of(plan)
     root = context.cache.store / f"python-{version}-{key}"
     interpreter = Interpreter(root=root, version=version, triplet=plan.platform.triplet, key=key)
+    context.cache.use(root)
     if root.is_dir():
-        context.cache.mark_used(root)
         return interpreter
     with context.cache.lock(root.name, context.ui):
         if not root.is_dir():
@@ -126,6 +126,11 @@ def ensure_interpreter(context: Context, releases: tuple[Recipe, ...]) -> Interp
                 work.drop()
             context.ui.step(f"Python {version} is ready")
     return interpreter
+
+
+def key_of(plan: Plan) -> str:
+    """Return the key of the interpreter that is laid out of a plan's artifacts."""
+    return hashlib.sha256(f"{plan.aim.key} {layout_key()}".encode()).hexdigest()[:KEY_LENGTH]
 
 
 def resolve_plan(
@@ -237,10 +242,10 @@ def fetch_sources(context: Context, releases: tuple[Recipe, ...]) -> list[Obtain
 
 def forget(context: Context, releases: tuple[Recipe, ...]) -> None:
     """Remove from the store what building one of these releases made, so that it is made anew."""
+    cache = context.cache
     plan = resolve_plan(context, releases)
-    for node in plan.nodes:
-        with context.cache.lock(node.slug, context.ui):
-            remove_tree(context.cache.store / node.slug)
-    for path in context.cache.store.glob(f"python-{plan.aim.recipe.version}-*"):
-        with context.cache.lock(path.name, context.ui):
-            remove_tree(path)
+    names = [node.slug for node in plan.nodes]
+    names += [path.name for path in cache.store.glob(f"python-{plan.aim.recipe.version}-*")]
+    for name in names:
+        with cache.lock(name, context.ui), suppress(FileNotFoundError):
+            remove_tree(cache.put_away(cache.store / name))

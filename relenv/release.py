@@ -86,12 +86,17 @@ def publish(context: Context, interpreter: Interpreter, directory: Path) -> Rele
     return Release(path=target, sha256=digest, size=target.stat().st_size)
 
 
+def packed_name(version: str, key: str) -> str:
+    """Return what the store calls an interpreter's tarball."""
+    return f"tarball-{version}-{key}"
+
+
 def _packed(context: Context, interpreter: Interpreter) -> Path:
     """Return the tarball in the store, made when it is missing."""
     name = f"{interpreter.version}-{interpreter.triplet}.tar.xz"
-    final = context.cache.store / f"tarball-{interpreter.version}-{interpreter.key}"
+    final = context.cache.store / packed_name(interpreter.version, interpreter.key)
+    context.cache.use(final)
     if final.is_dir():
-        context.cache.mark_used(final)
         return final / name
     with context.cache.lock(final.name, context.ui):
         if not final.is_dir():

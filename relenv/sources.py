@@ -138,13 +138,21 @@ class Sources:
         if len(candidates) == 1:
             return candidates[0]
         with self._cache.lock(f"resolved-{name}", self._ui):
-            record = _Record(path=self._cache.root / "resolved" / f"{name}.json", candidates=tuple(candidates))
+            record = self._record(name, candidates)
             chosen = record.read()
             if chosen and not any(self._given(newer) for newer in candidates[: candidates.index(chosen)]):
                 return chosen
             source = self.newest(candidates).source
             record.write(source)
             return source
+
+    def possible(self, name: str, candidates: Sequence[Source]) -> Sequence[Source]:
+        """Return which of a component's releases `resolve` may return as things are: the recorded one, or any."""
+        chosen = self._record(name, candidates).read()
+        return [chosen] if chosen else candidates
+
+    def _record(self, name: str, candidates: Sequence[Source]) -> _Record:
+        return _Record(path=self._cache.root / "resolved" / f"{name}.json", candidates=tuple(candidates))
 
     def _look(self, source: Source) -> Obtained | _Missed:
         path = cached_tarball(self._cache, source)
@@ -183,7 +191,7 @@ class Sources:
             yield partial(self._from_index, source, path)
 
     def _from_cache(self, source: Source, path: Path) -> str:
-        self._cache.mark_used(path)
+        self._cache.use(path)
         if not path.is_file():
             raise SourceError("cache: not there")
         if sha256_of(path) != source.sha256:

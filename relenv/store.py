@@ -19,7 +19,7 @@ import secrets
 import shutil
 import stat
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,8 @@ class Cache:
     root: Path
     users: int
     """A file descriptor that holds a shared lock: whoever has none in its way is the cache's only user."""
+    uses: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    """The file descriptors that hold what this process uses, by name."""
 
     @property
     def downloads(self) -> Path:
@@ -80,9 +82,7 @@ class Cache:
 
         The lock goes with its process, however that ends (flock(2)).
         """
-        path = self.root / "locks" / f"{name}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
+        lock = self._lock(name)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -102,28 +102,74 @@ class Cache:
             lock.release()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Be the cache's only user for the body: whoever comes meanwhile waits.
-
-        Raises:
-            CacheError: another relenv uses it.
-        """
+    def alone(self) -> Iterator[bool]:
+        """Tell whether this is the cache's only user; whoever comes during the body waits if it is."""
+        alone = _locked(self.users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not alone:  # the attempt has cost the shared lock: flock(2)
+            _locked(self.users, fcntl.LOCK_SH)
         try:
-            fcntl.flock(self.users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CacheError(
-                f"another relenv is using the cache {self.root}", hint="try again when it is done"
-            ) from None
-        try:
-            yield
+            yield alone
         finally:
-            fcntl.flock(self.users, fcntl.LOCK_SH)
+            _locked(self.users, fcntl.LOCK_SH)
 
-    @staticmethod
-    def mark_used(path: Path) -> None:
-        """Note that something is used now; `relenv cache prune` asks for it."""
+    def _lock(self, name: str) -> FileLock:
+        path = self.root / "locks" / f"{name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(path)
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[bool]:
+        """Hold the lock `name` for the body and give True; give False at once when another has it."""
+        lock = self._lock(name)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def use(self, path: Path) -> None:
+        """Use something: nobody prunes it before this process has ended, and its age is nought.
+
+        To be called before the look whether it is there; that it is not does no harm.
+        """
+        if path.name not in self.uses:
+            held = self._use_lock(path.name)
+            _locked(held, fcntl.LOCK_SH)
+            if self.uses.setdefault(path.name, held) != held:  # another thread was quicker
+                os.close(held)
         with suppress(OSError):
             os.utime(path)
+
+    @contextmanager
+    def unused(self, name: str) -> Iterator[bool]:
+        """Tell whether nobody uses what has this name; whoever wants to during the body waits if so."""
+        held = self._use_lock(name)
+        try:
+            yield _locked(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(held)
+
+    def _use_lock(self, name: str) -> int:
+        path = self.root / "locks" / f"{name}.use"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def put_away(self, path: Path) -> Path:
+        """Take the name of something in the cache away at once, and return the one to remove it by.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        gone = self.work / f"gone-{secrets.token_hex(4)}"
+        gone.parent.mkdir(exist_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(path.stat().st_mode | 0o700)  # a directory that moves is written to
+        path.rename(gone)
+        return gone
 
     @contextmanager
     def beside(self, final: Path) -> Iterator[Path]:
@@ -141,6 +187,22 @@ class Cache:
             partial.rename(final)
         finally:
             remove_tree(partial)
+
+
+def find_cache(root: Path) -> Cache | None:
+    """Open the cache directory if there is one; make nothing.
+
+    Returns:
+        None where nothing is, or an empty directory.
+
+    Raises:
+        CacheError: as `open_cache`.
+    """
+    try:
+        there = root.exists() and (not root.is_dir() or any(root.iterdir()))
+    except OSError as error:
+        raise CacheError(f"the cache {root} cannot be used: {error.strerror}", hint=HINT) from error
+    return open_cache(root) if there else None
 
 
 def open_cache(root: Path) -> Cache:
@@ -181,9 +243,17 @@ def _join(root: Path) -> int:
     locks = root / "locks"
     locks.mkdir(exist_ok=True)
     users = os.open(locks / "users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    with suppress(OSError):  # a file system without locks
-        fcntl.flock(users, fcntl.LOCK_SH)
+    _locked(users, fcntl.LOCK_SH)
     return users
+
+
+def _locked(descriptor: int, how: int) -> bool:
+    """Return whether a lock was got: flock(2). There are file systems without, on which nobody is ever alone."""
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:
+        return False
+    return True
 
 
 def _check_format(root: Path) -> None:

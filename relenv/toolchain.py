@@ -80,6 +80,15 @@ def key_for(platform: Platform) -> str:
         raise HostError(f"there is no toolchain for {platform.triplet}") from None
 
 
+def directory_for(platform: Platform) -> str:
+    """Return what the cache calls the toolchain for a platform.
+
+    Raises:
+        HostError: there is none.
+    """
+    return f"{PACKAGE}-{VERSION}-{platform.triplet}-{key_for(platform)[:16]}"
+
+
 def ensure(platform: Platform, *, cache: Cache, ui: Ui, environ: Mapping[str, str]) -> Toolchain:
     """Return the toolchain, downloading and unpacking it when it is not in the cache yet.
 
@@ -88,10 +97,10 @@ def ensure(platform: Platform, *, cache: Cache, ui: Ui, environ: Mapping[str, st
     """
     key = key_for(platform)
     name = f"{PACKAGE}-{VERSION}"
-    final = cache.toolchains / f"{name}-{platform.triplet}-{key[:16]}"
+    final = cache.toolchains / directory_for(platform)
     toolchain = Toolchain(name=name, triplet=platform.triplet, key=key, root=final)
+    cache.use(final)
     if final.is_dir():
-        cache.mark_used(final)
         return toolchain
     with cache.lock(final.name, ui):
         if not final.is_dir():

@@ -42,8 +42,7 @@ def train(context: Context, releases: tuple[Recipe, ...], into: Path) -> Trained
     Raises:
         SourceError: no source. BuildError: building or training failed.
     """
-    workload = (files("relenv.recipes.profiles") / "workload.py").read_text(encoding="utf-8")
-    plan = resolve_plan(context, releases, aim_of=lambda recipe: training_for(recipe.source, workload))
+    plan = resolve_plan(context, releases, aim_of=aim_for)
     version = plan.aim.recipe.version
     artifact = build(plan, context.workshop())[plan.aim.name]
     packed = pack((artifact.path / "profile.tar").read_bytes())
@@ -51,6 +50,12 @@ def train(context: Context, releases: tuple[Recipe, ...], into: Path) -> Trained
     path.write_bytes(packed)
     profile = Profile(filename=path.name, sha256=hashlib.sha256(packed).hexdigest(), toolchain=context.toolchain().name)
     return Trained(version=version, path=path, profile=profile)
+
+
+def aim_for(recipe: Recipe) -> Recipe:
+    """Return how the profile of a release of CPython is made."""
+    workload = (files("relenv.recipes.profiles") / "workload.py").read_text(encoding="utf-8")
+    return training_for(recipe.source, workload)
 
 
 def pack(plain: bytes) -> bytes:

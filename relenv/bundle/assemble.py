@@ -161,7 +161,7 @@ def _install_app(context: Context, config: AppConfig, interpreter: Interpreter, 
     label = config.project or config.root.resolve().name
     compiler = compiler_environ(context.toolchain(), context.environ)
     wheels = context.cache.root / "pip"
-    context.cache.mark_used(wheels)
+    context.cache.use(wheels)
     environ = pip_environ(context.environ, wheels)
     with working(context.ui, f"Building {label}", f"Built {label}"):
         wheel = build_wheel(config.root, interpreter, work, label=label, environ=environ, compiler=compiler)
@@ -338,9 +338,9 @@ def _pack(context: Context, interpreter: Interpreter) -> Pack:
     """Return the interpreter's files, deflated once and for all."""
     kind = re.sub(r"[^\w.]+", "-", codec(LEVEL))
     final = interpreter.root.with_name(f"{interpreter.root.name}.pack-{kind}")
+    context.cache.use(final)
     with context.cache.lock(final.name, context.ui):
         if final.is_dir():
-            context.cache.mark_used(final)
             try:
                 return Pack.open(final)
             except CacheError:

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     tree = open_tree(args.directory)
     toolchain = context.toolchain()
     wheels = context.cache.root / "pip-buildenv"
-    context.cache.mark_used(wheels)
+    context.cache.use(wheels)
     settings = variables(
         replace(tree, root=lay_name(tree.root, cache=context.cache)),
         toolchain=toolchain,

@@ -12,26 +12,32 @@ from rich.console import Console
 from rich.table import Table
 
 from relenv.commands.options import looks
-from relenv.errors import CacheError
-from relenv.housekeeping import Entry, ago, choose, prune, summary, survey
-from relenv.store import MARKER
+from relenv.current import usable
+from relenv.housekeeping import Entry, Pruned, ago, choose, prune, summary, survey
+from relenv.store import find_cache
 from relenv.ui import size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from relenv.context import Context
+    from relenv.store import Cache
 
 SUMMARY = "show what is in the cache, or make room"
 DESCRIPTION = """\
 The cache holds what was downloaded and built, so that it is done once. All of it can be had again: removing it costs
 time, and nothing else.
 """
-AGE = 30.0
-"""Days after which something that nobody used may go."""
+PRUNING = """\
+Remove what interrupted commands left behind, what no build of this version of relenv can look for (artifacts,
+interpreters, tarballs and toolchains of other versions), and the logs of what is not there. What another relenv is
+making or using stays, and so does what a running program came from.
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.set_defaults(json=False)
+    parser.add_argument("--json", action="store_true", help="print every entry as JSON")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     show = actions.add_parser(
         "show",
@@ -39,24 +45,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="list what is there, by kind (the default)",
         description="List what is in the cache, by kind.",
     )
-    show.add_argument("--json", action="store_true", help="print every entry as JSON")
     removing = actions.add_parser(
-        "prune",
-        parents=[looks()],
-        help="remove what has not been used for a while",
-        description="Remove what has not been used for a while, what interrupted builds left behind, and logs of what "
-        "is gone. Nothing goes that a running program came from.",
+        "prune", parents=[looks()], help="remove what is of no use to this relenv", description=PRUNING
     )
-    removing.add_argument(
-        "--older-than",
-        type=_days,
-        default=AGE,
-        metavar="DAYS",
-        help="days since the last use (default: %(default)g; 0 for all that is not in use)",
-    )
-    removing.add_argument("--all", action="store_true", help="remove everything")
+    removing.add_argument("--older-than", type=_days, metavar="DAYS", help="also what nobody has used for so many days")
+    removing.add_argument("--all", action="store_true", help="everything, but what makes the directory a cache")
     removing.add_argument("--dry-run", action="store_true", help="only say what would be removed")
-    removing.add_argument("--json", action="store_true", help="print what was removed as JSON")
+    for action, what in ((show, "every entry"), (removing, "what was removed, and what stays")):
+        # one that comes before the action counts too
+        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=f"print {what} as JSON")
 
 
 def _days(text: str) -> float:
@@ -71,21 +68,26 @@ def _days(text: str) -> float:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Show or prune."""
-    # neither makes a cache where there is none
-    if not (context.data / MARKER).exists():
-        if context.data.is_dir() and any(context.data.iterdir()):
-            raise CacheError(f"{context.data} is no cache of relenv's", hint="RELENV_DATA names the directory")
-        sys.stdout.write(json.dumps({"path": str(context.data), "entries": []}) + "\n" if args.json else "")
+    cache = find_cache(context.data)
+    if cache is None:  # neither makes one
         context.ui.note(f"there is no cache yet: it would be {context.data}")
-        return 0
-    return _prune(args, context) if args.action == "prune" else _show(args, context)
+    return _prune(args, context, cache) if args.action == "prune" else _show(args, context, cache)
 
 
-def _show(args: argparse.Namespace, context: Context) -> int:
-    entries = survey(context.cache)
+def _show(args: argparse.Namespace, context: Context, cache: Cache | None) -> int:
+    entries = survey(cache) if cache else ()
+    total = sum(entry.size for entry in entries)
     if args.json:
-        _write({"path": str(context.cache.root), "entries": [_described(entry) for entry in entries]})
-        return 0
+        _write({"path": str(context.data), "size": total, "entries": [_described(entry) for entry in entries]})
+    elif cache:
+        console = Console(highlight=False, soft_wrap=True)
+        if entries:
+            console.print(_table(entries))
+        console.print(f"{cache.root}: {size(total)}", markup=False)
+    return 0
+
+
+def _table(entries: Sequence[Entry]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("kind", no_wrap=True)
     for column in ("number", "size"):
@@ -93,48 +95,53 @@ def _show(args: argparse.Namespace, context: Context) -> int:
     table.add_column("last used", no_wrap=True)
     for kind, (number, amount, used) in summary(entries).items():
         table.add_row(kind, str(number), size(amount), ago(used))
-    console = Console(highlight=False, soft_wrap=True)
-    if entries:
-        console.print(table)
-    console.print(f"{context.cache.root}: {size(sum(entry.size for entry in entries))}")
-    return 0
+    return table
 
 
-def _prune(args: argparse.Namespace, context: Context) -> int:
-    cache = context.cache
-    with cache.alone():
-        chosen = choose(survey(cache), older_than=args.older_than, everything=args.all, now=time.time())
-        work = context.ui.work("Looking" if args.dry_run else "Removing", total=len(chosen))
-
-        def tell(entry: Entry) -> None:
-            work.now(entry.path.name)
-            work.advance(1)
-
-        try:
-            pruned = prune(cache, chosen, dry=args.dry_run, tell=tell)
-        finally:
-            work.drop()
-    for entry in pruned.busy:
-        context.ui.warn(f"{entry.path} stays: a program that runs came from it")
+def _prune(args: argparse.Namespace, context: Context, cache: Cache | None) -> int:
+    pruned = _pruned(args, context, cache) if cache else Pruned(removed=(), busy=())
+    freed = sum(entry.size for entry in pruned.removed)
+    for busy in pruned.busy:
+        context.ui.warn(f"{busy.entry.path} stays: {busy.why}")
     if args.json:
-        _write(
-            {
-                "path": str(cache.root),
-                "dry_run": args.dry_run,
-                "removed": [_described(entry) for entry in pruned.removed],
-                "busy": [_described(entry) for entry in pruned.busy],
-            }
-        )
-        return 0
-    for entry in pruned.removed:
-        sys.stdout.write(f"{entry.path}\n")
-    would = "would free" if args.dry_run else "freed"
-    context.ui.step(f"{would} {size(sum(entry.size for entry in pruned.removed))} of {cache.root}")
+        described = {
+            "path": str(context.data),
+            "dry_run": args.dry_run,
+            "size": freed,
+            "removed": [_described(entry) for entry in pruned.removed],
+            "busy": [{**_described(busy.entry), "why": busy.why} for busy in pruned.busy],
+        }
+        _write(described)
+    elif cache:
+        sys.stdout.writelines(f"{entry.path}\n" for entry in pruned.removed)
+        context.ui.step(f"{'would free' if args.dry_run else 'freed'} {size(freed)} of {cache.root}")
     return 0
+
+
+def _pruned(args: argparse.Namespace, context: Context, cache: Cache) -> Pruned:
+    chosen = choose(
+        survey(cache),
+        usable=() if args.all else usable(context),
+        older_than=args.older_than,
+        everything=args.all,
+        now=time.time(),
+    )
+    if args.dry_run:
+        return prune(cache, chosen, dry=True)
+    work = context.ui.work("Removing", total=len(chosen))
+
+    def tell(entry: Entry) -> None:
+        work.now(entry.path.name)
+        work.advance(1)
+
+    try:
+        return prune(cache, chosen, tell=tell)
+    finally:
+        work.drop()
 
 
 def _described(entry: Entry) -> dict[str, object]:
-    return {"kind": entry.kind, "path": str(entry.path), "size": entry.size, "used": round(entry.used)}
+    return {"kind": entry.kind.name, "path": str(entry.path), "size": entry.size, "used": round(entry.used)}
 
 
 def _write(described: dict[str, object]) -> None:

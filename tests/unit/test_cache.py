@@ -5,60 +5,126 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from relenv import current, interpreter
+from relenv.context import Context
+from relenv.errors import CacheError
 from relenv.housekeeping import ago, choose, programs_below, prune, survey
-from relenv.store import Cache, open_cache
+from relenv.interpreter import forget, key_of
+from relenv.plan import make_plan
+from relenv.platforms import host_platform
+from relenv.recipes.cpython import CPYTHON
+from relenv.recipes.libraries import LIBRARIES
+from relenv.store import Cache, find_cache, open_cache
+from relenv.toolchain import key_for
+from relenv.ui import open_ui
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from relenv.recipes.model import Recipe
 
 DAY = 86400
 NOW = time.time()
 
-HOLD = """\
-import sys
-from pathlib import Path
-from relenv.store import open_cache
-open_cache(Path(sys.argv[1]))
-print("in", flush=True)
-sys.stdin.read()
+PLACES = {
+    "store/python-3.13.15-0123": ("interpreters", 40),
+    "store/python-3.13.15-0123.pack-zlib": ("interpreters, for bundles", 40),
+    "store/tarball-3.13.15-0123": ("interpreters, as tarballs", 1),
+    "store/.python-3.13.15-0123.pack-zlib.77.part": ("left over", 1),
+    "store/zlib-1.3.1-4567": ("libraries and their like", 1),
+    "store/xz-5.8.1-89ab": ("libraries and their like", 31),
+    "logs/zlib-1.3.1-4567": ("logs of builds", 90),
+    "logs/xz-5.8.1-gone": ("logs of builds", 0),
+    "downloads/0123-zlib-1.3.1.tar.gz": ("sources", 0),
+    "downloads/0123-zlib-1.3.1.tar.gz.part": ("left over", 0),
+    "work/openssl-3.5.7-cdef.123": ("left over", 0),
+    "work/python-3.13.15-0123.partial": ("left over", 0),
+    "work/gone-0f": ("left over", 0),
+    "work/bundle-1-0f": ("left over", 0),
+    "toolchains/gcc": ("toolchains", 100),
+    "toolchains/gcc-tools-0f": ("toolchains", 1),
+    "pip": ("pip's wheels", 3),
+    "resolved/zlib.json": ("lists of sources", 400),
+    "apt/trixie-0f": ("lists of sources", 400),
+    "buildenv/0f": ("names for build tools", 400),
+    "what is this": ("unknown", 400),
+}
+"""Kind and days since the last use, by place."""
+WASTE = {place for place, (kind, _) in PLACES.items() if kind == "left over"} | {"logs/xz-5.8.1-gone"}
+USABLE = {
+    *("store/python-3.13.15-0123", "store/tarball-3.13.15-0123", "store/zlib-1.3.1-4567", "store/xz-5.8.1-89ab"),
+    *("downloads/0123-zlib-1.3.1.tar.gz", "toolchains/gcc"),
+}
+
+OPEN = (
+    "import sys; from pathlib import Path; from relenv.store import open_cache; cache = open_cache(Path(sys.argv[1]))"
+)
+USING = f"{OPEN}; cache.use(Path(sys.argv[2])); print('in', flush=True); sys.stdin.read()"
+MAKING = f"""{OPEN}
+from relenv.ui import open_ui
+with cache.lock(sys.argv[2], open_ui(quiet=True)):
+    print('in', flush=True)
+    sys.stdin.read()
+"""
+PRUNING = f"""{OPEN}
+import time
+from relenv.housekeeping import choose, prune, survey
+def tell(entry):
+    print('in', flush=True)
+    time.sleep(60)
+prune(cache, choose(survey(cache), everything=True, now=time.time()), tell=tell)
 """
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    cache = open_cache(tmp_path / "cache")
-    for place, days in (
-        ("store/python-3.13.15-0123/bin/python3", 40),
-        ("store/python-3.13.15-0123.pack-zlib/blob", 40),
-        ("store/zlib-1.3.1-4567/lib/libz.so", 1),
-        ("store/xz-5.8.1-89ab/lib/liblzma.so", 31),
-        ("logs/zlib-1.3.1-4567/1-make.log", 90),
-        ("logs/xz-5.8.1-gone/1-make.log", 0),
-        ("downloads/0123-zlib-1.3.1.tar.gz", 0),
-        ("work/openssl-3.5.7-cdef.123/src/x.c", 0),
-        ("toolchains/gcc/bin/gcc", 100),
-        ("resolved/zlib.json", 400),
-        ("what is this", 400),
-    ):
-        path = cache.root / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("x" * 5000)
-        top = cache.root.joinpath(*Path(place).parts[:2])
-        os.utime(top, (NOW - days * DAY,) * 2)
-    return cache
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "cache"
+    os.close(open_cache(root).users)
+    for place, (_, days) in PLACES.items():
+        path = root / place
+        file = path if place.startswith(("downloads", "resolved")) else path / "file"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("x" * 5000)
+        os.utime(path, (NOW - days * DAY,) * 2)
+    return root
 
 
-def relenv(cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def cache(root: Path) -> Iterator[Cache]:
+    cache = open_cache(root)
+    yield cache
+    os.close(cache.users)
+
+
+@contextmanager
+def another(script: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Run a Python beside the test, from where it says `in` to the end of the body."""
+    words = [sys.executable, "-c", script, *map(str, arguments)]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "in\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def relenv(cache: Path, *arguments: str, command: str = "cache") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "relenv", "cache", *arguments],
+        [sys.executable, "-m", "relenv", command, *arguments],
         env={**os.environ, "RELENV_DATA": str(cache)},
         check=False,
         capture_output=True,
@@ -66,146 +132,303 @@ def relenv(cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def names(paths: object) -> set[str]:
-    assert isinstance(paths, (list, tuple, set))
-    return {getattr(path, "path", path).name for path in paths}
+def context_for(root: Path) -> Context:
+    return Context(environ={"RELENV_DATA": str(root)}, ui=open_ui(quiet=True), jobs=1)
+
+
+def record(context: Context) -> dict[str, Recipe]:
+    """Choose the last release of each library, and return these."""
+    chosen = {name: releases[-1] for name, releases in LIBRARIES.items()}
+    for name, recipe in chosen.items():
+        context.sources._record(name, [release.source for release in LIBRARIES[name]]).write(recipe.source)
+    return chosen
+
+
+def there(cache: Cache) -> set[str]:
+    return {entry.place for entry in survey(cache)}
+
+
+def prune_all(cache: Cache) -> dict[str, str]:
+    """Prune everything, and return what stays, and why."""
+    pruned = prune(cache, choose(survey(cache), everything=True, now=NOW))
+    busy = {busy.entry.place: busy.why for busy in pruned.busy}
+    assert there(cache) == set(busy)
+    return busy
 
 
 def test_everything_in_it_has_a_kind(cache: Cache) -> None:
-    kinds = {entry.path.relative_to(cache.root).as_posix(): entry.kind for entry in survey(cache)}
-    assert kinds == {
-        "store/python-3.13.15-0123": "interpreters",
-        "store/python-3.13.15-0123.pack-zlib": "interpreters, for bundles",
-        "store/zlib-1.3.1-4567": "libraries and their like",
-        "store/xz-5.8.1-89ab": "libraries and their like",
-        "logs/zlib-1.3.1-4567": "logs of builds",
-        "logs/xz-5.8.1-gone": "logs of builds",
-        "downloads/0123-zlib-1.3.1.tar.gz": "sources",
-        "work/openssl-3.5.7-cdef.123": "left over",
-        "toolchains/gcc": "toolchains",
-        "resolved/zlib.json": "lists of sources",
-        "what is this": "unknown",
+    assert {entry.place: entry.kind.name for entry in survey(cache)} == {
+        place: kind for place, (kind, _) in PLACES.items()
     }
 
 
+def test_locks_are_those_of_whoever_makes_it(cache: Cache) -> None:
+    locks = {entry.place: entry.lock for entry in survey(cache)}
+    assert locks["store/python-3.13.15-0123.pack-zlib"] == "python-3.13.15-0123.pack-zlib"
+    assert locks["store/.python-3.13.15-0123.pack-zlib.77.part"] == "python-3.13.15-0123.pack-zlib"
+    assert locks["work/openssl-3.5.7-cdef.123"] == locks["work/openssl-3.5.7-cdef.123"] == "openssl-3.5.7-cdef"
+    assert locks["work/python-3.13.15-0123.partial"] == "python-3.13.15-0123"
+    assert locks["downloads/0123-zlib-1.3.1.tar.gz.part"] == locks["downloads/0123-zlib-1.3.1.tar.gz"]
+    assert locks["resolved/zlib.json"] == "resolved-zlib"
+    assert locks["apt/trixie-0f"] == "apt-trixie-0f"
+    assert locks["logs/zlib-1.3.1-4567"] == "zlib-1.3.1-4567"
+
+
 def test_a_file_of_two_names_counts_once(cache: Cache) -> None:
+    folder = cache.store / "zlib-1.3.1-4567"
+
     def size() -> int:
-        return next(entry.size for entry in survey(cache) if entry.path == cache.store / "zlib-1.3.1-4567")
+        return next(entry.size for entry in survey(cache) if entry.path == folder)
 
     before = size()
-    os.link(cache.root / "store/zlib-1.3.1-4567/lib/libz.so", cache.root / "store/zlib-1.3.1-4567/lib/libz.so.1")
+    os.link(folder / "file", folder / "file.1")
     assert size() == before >= 5000
 
 
 @pytest.mark.parametrize(
-    ("options", "going"),
+    ("usable", "older_than", "going"),
     [
+        (USABLE, None, WASTE),
         (
-            {"older_than": 30, "everything": False},
+            USABLE,
+            30,
             {
-                *("python-3.13.15-0123", "python-3.13.15-0123.pack-zlib", "xz-5.8.1-89ab", "gcc"),
-                *("xz-5.8.1-gone", "openssl-3.5.7-cdef.123", "zlib-1.3.1-4567"),
+                *WASTE,
+                *("store/python-3.13.15-0123", "store/python-3.13.15-0123.pack-zlib", "store/xz-5.8.1-89ab"),
+                *("toolchains/gcc", "logs/zlib-1.3.1-4567"),
             },
         ),
-        ({"older_than": 1000, "everything": False}, {"xz-5.8.1-gone", "openssl-3.5.7-cdef.123"}),
+        (
+            USABLE - {"store/python-3.13.15-0123", "store/zlib-1.3.1-4567", "toolchains/gcc"},
+            None,
+            {
+                *WASTE,
+                *("store/python-3.13.15-0123", "store/python-3.13.15-0123.pack-zlib"),
+                *("store/zlib-1.3.1-4567", "logs/zlib-1.3.1-4567", "toolchains/gcc", "toolchains/gcc-tools-0f"),
+            },
+        ),
+        (USABLE - {"downloads/0123-zlib-1.3.1.tar.gz"}, None, {*WASTE, "downloads/0123-zlib-1.3.1.tar.gz"}),
     ],
 )
-def test_what_was_not_used_goes(cache: Cache, options: dict, going: set[str]) -> None:
-    chosen = choose(survey(cache), now=NOW, **options)
-    assert names(chosen) == going
-    # a log of 90 days, not the library of yesterday
-    assert cache.root / "store/zlib-1.3.1-4567" not in {entry.path for entry in chosen}
-    pruned = prune(cache, chosen)
-    assert names(pruned.removed) == going
-    assert not [entry.path for entry in chosen if entry.path.exists()]
-    assert (cache.root / "store/zlib-1.3.1-4567/lib/libz.so").exists()
-    assert not list(cache.work.iterdir())
+def test_what_is_of_no_use_goes(cache: Cache, usable: set[str], older_than: float | None, going: set[str]) -> None:
+    chosen = choose(survey(cache), usable=usable, older_than=older_than, now=NOW)
+    assert {entry.place for entry in chosen} == going
+    assert prune(cache, chosen).removed == chosen
+    assert there(cache) == set(PLACES) - going
 
 
 def test_everything_is_everything_but_the_cache_itself(cache: Cache) -> None:
-    prune(cache, choose(survey(cache), older_than=30, everything=True, now=NOW))
-    assert survey(cache) == ()
-    open_cache(cache.root)
+    cache.use(cache.store / "zlib-1.3.1-4567")
+    os.close(cache.uses.popitem()[1])
+    assert prune_all(cache) == {}
+    assert {path.name for path in cache.root.glob("*/*")} == {"users", "prune.lock"}
+    assert find_cache(cache.root)
 
 
 def test_a_dry_run_removes_nothing(cache: Cache) -> None:
     before = survey(cache)
-    pruned = prune(cache, choose(before, older_than=0, everything=True, now=NOW), dry=True)
+    pruned = prune(cache, choose(before, everything=True, now=NOW), dry=True)
     assert pruned.removed == before
-    assert names(survey(cache)) == names(before)
+    assert survey(cache) == before
+
+
+def test_what_can_be_used_is_what_building_looks_for(tmp_path: Path) -> None:
+    context = context_for(tmp_path / "cache")
+    chosen = record(context)
+    usable = current.usable(context)
+    platform = host_platform()
+
+    def plan(**others: int) -> tuple[str, set[str]]:
+        libraries = {**chosen, **{name: LIBRARIES[name][at] for name, at in others.items()}}
+        plan = make_plan(CPYTHON[-1], libraries, platform=platform, toolchain_key=key_for(platform))
+        return f"store/python-{plan.aim.recipe.version}-{key_of(plan)}", {f"store/{node.slug}" for node in plan.nodes}
+
+    python, artifacts = plan()
+    assert {python, *artifacts} < usable
+    # a release that was not chosen, and all that is built on it
+    python, artifacts = plan(zlib=0)
+    assert python not in usable
+    assert len(artifacts - usable) == 2
+    (context.cache.root / "resolved" / "zlib.json").unlink()
+    assert {python, *artifacts} < current.usable(context)
+    # what of an older recipe there is
+    assert "store/zlib-1.3.1-0123456789abcdef" not in usable
+
+
+def test_what_another_makes_stays(cache: Cache) -> None:
+    with another(MAKING, cache.root, "python-3.13.15-0123"):
+        busy = prune_all(cache)
+    why = "another relenv is making it"
+    assert {place for place in busy if busy[place] == why} == {
+        "store/python-3.13.15-0123",
+        "work/python-3.13.15-0123.partial",
+    }
+    # it has no lock of its own: whoever is there may be using it
+    assert {place for place in busy if busy[place] != why} == {"what is this", "work/bundle-1-0f", "buildenv/0f"}
+
+
+def test_what_another_uses_stays(cache: Cache) -> None:
+    with another(USING, cache.root, cache.store / "zlib-1.3.1-4567"):
+        busy = prune_all(cache)
+    assert busy["store/zlib-1.3.1-4567"] == "another relenv is using it"
+    assert "store/xz-5.8.1-89ab" not in busy
+    # however it ended
+    assert prune_all(cache) == {}
+
+
+def test_what_is_used_is_as_new(cache: Cache) -> None:
+    cache.use(cache.store / "python-3.13.15-0123")
+    cache.use(cache.store / "python-3.13.15-none")
+    (entry,) = [entry for entry in survey(cache) if entry.place == "store/python-3.13.15-0123"]
+    assert time.time() - entry.used < DAY / 2
+    assert "store/python-3.13.15-none" not in there(cache)
 
 
 def test_what_a_program_runs_from_stays(cache: Cache) -> None:
-    program = cache.root / "store/python-3.13.15-0123/bin/python3"
+    program = cache.store / "python-3.13.15-0123/python3"
     shutil.copy("/bin/sleep", program)
-    with subprocess.Popen([program, "60"]) as sleeping:
+    with subprocess.Popen([program, "60"], cwd=cache.root / "pip") as sleeping:
         try:
             while program not in programs_below(cache.root):
                 time.sleep(0.01)
-            pruned = prune(cache, choose(survey(cache), older_than=0, everything=True, now=NOW))
+            busy = prune_all(cache)
         finally:
             sleeping.kill()
-    assert names(pruned.busy) == {"python-3.13.15-0123"}
-    assert program.exists()
-    assert names(survey(cache)) == {"python-3.13.15-0123"}
+    assert busy == dict.fromkeys(("store/python-3.13.15-0123", "pip"), "a program that runs came from it")
 
 
-@pytest.fixture
-def guest(cache: Cache) -> Callable[[], subprocess.Popen[str]]:
-    def enter() -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, cache.root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout
-        process.stdout.readline()
-        return process
-
-    return enter
-
-
-def test_nothing_goes_while_another_uses_it(cache: Cache, guest: Callable[[], subprocess.Popen[str]]) -> None:
-    with guest() as process:
-        done = relenv(cache.root, "prune", "--all")
-        process.communicate()
-    assert done.returncode == 11
-    assert "another relenv is using the cache" in done.stderr
-    assert len(survey(cache)) == 11
+def test_maps_and_exe_are_read_each_for_itself(tmp_path: Path) -> None:
+    for number, name in enumerate(("exe", "cwd", "maps"), start=1):
+        (tmp_path / "proc" / str(number)).mkdir(parents=True)
+        link = tmp_path / "proc" / str(number) / name
+        if name == "maps":
+            link.write_text(
+                f"7f00-7f01 r-xp 00000000 08:01 42    {tmp_path}/c/a lib.so\n7f02-7f03 rw-p 00000000 00:00 0\n"
+            )
+        else:
+            link.symlink_to(tmp_path / "c" / name)
+    (tmp_path / "proc/4").mkdir()
+    assert programs_below(tmp_path / "c", tmp_path / "proc") == {tmp_path / "c" / x for x in ("exe", "cwd", "a lib.so")}
 
 
-def test_whoever_comes_while_it_is_pruned_waits(cache: Cache) -> None:
-    with cache.alone():
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, cache.root], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-        )
+def test_whoever_comes_while_it_loses_its_name_waits(cache: Cache) -> None:
+    path = cache.store / "zlib-1.3.1-4567"
+    words = [sys.executable, "-c", USING, cache.root, path]
+    with cache.unused(path.name) as unused:
+        assert unused
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.7)
-    assert process.communicate()[0] == "in\n"
+    assert process.communicate(timeout=20)[0] == "in\n"
 
 
-def test_the_command(cache: Cache) -> None:
+def test_one_prunes_at_a_time(cache: Cache) -> None:
+    with another(PRUNING, cache.root), pytest.raises(CacheError, match="another relenv is pruning"):
+        prune(cache, survey(cache))
+
+
+def test_an_interrupt_leaves_names_to_what_is_whole_alone(root: Path) -> None:
+    with another(PRUNING, root) as process:
+        # all names are gone before the first file is
+        cache = open_cache(root)
+        assert {entry.path.parent for entry in survey(cache)} == {cache.work}
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+        assert process.returncode != 0
+    assert len(there(cache)) == len(PLACES)
+    done = relenv(root, "prune", "--json")
+    assert len(json.loads(done.stdout)["removed"]) == len(PLACES)
     os.close(cache.users)
-    shown = relenv(cache.root, "show")
+
+
+def test_what_may_not_be_written_to_goes_too(cache: Cache) -> None:
+    folder = cache.store / "zlib-1.3.1-4567"
+    (folder / "lib").mkdir()
+    (folder / "lib").chmod(0o555)
+    folder.chmod(0o555)
+    assert prune_all(cache) == {}
+
+
+def test_the_command(root: Path) -> None:
+    context = context_for(root)
+    record(context)
+    os.close(context.cache.users)
+    shown = relenv(root)
     assert shown.returncode == 0, shown.stderr
     assert "interpreters, for bundles" in shown.stdout
-    assert relenv(cache.root).stdout == shown.stdout
-    would = json.loads(relenv(cache.root, "prune", "--dry-run", "--json").stdout)
-    assert relenv(cache.root, "prune").stdout.splitlines() == [entry["path"] for entry in would["removed"]]
-    assert relenv(cache.root, "prune").stdout == ""
-    assert relenv(cache.root, "prune", "--older-than", "soon").returncode == 2
-    assert json.loads(relenv(cache.root, "prune", "--all", "--json").stdout)["removed"]
-    assert json.loads(relenv(cache.root, "show", "--json").stdout)["entries"] == []
+    assert shown.stdout == relenv(root, "show").stdout
+    described = json.loads(relenv(root, "--json").stdout)
+    assert described == json.loads(relenv(root, "show", "--json").stdout)
+    assert described["size"] == sum(entry["size"] for entry in described["entries"])
+    would = json.loads(relenv(root, "prune", "--dry-run", "--json").stdout)
+    going = [entry["path"] for entry in would["removed"]]
+    # nothing there is of this relenv
+    assert f"{root}/store/zlib-1.3.1-4567" in going
+    assert f"{root}/pip" not in going
+    assert relenv(root, "prune").stdout.splitlines() == going
+    assert relenv(root, "prune").stdout == ""
+    assert relenv(root, "prune", "--older-than", "2").stdout.splitlines() == [f"{root}/pip"]
+    assert relenv(root, "prune", "--older-than", "soon").returncode == 2
+    assert json.loads(relenv(root, "prune", "--all", "--json").stdout)["removed"]
+    assert json.loads(relenv(root, "--json").stdout)["entries"] == []
 
 
-def test_no_cache_is_made_and_no_other_directory_touched(tmp_path: Path) -> None:
-    for action in ("show", "prune"):
-        done = relenv(tmp_path / "none", action)
+def test_what_stays_is_said(root: Path) -> None:
+    with another(USING, root, root / "store/zlib-1.3.1-4567"):
+        done = relenv(root, "prune", "--all")
+    assert done.returncode == 0
+    assert f"{root}/store/zlib-1.3.1-4567 stays: another relenv is using it" in done.stderr
+
+
+@pytest.mark.parametrize("action", ["show", "prune"])
+def test_no_cache_is_made_and_no_other_directory_touched(action: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("none", "empty"):
+        done = relenv(tmp_path / name, action)
         assert (done.returncode, done.stdout) == (0, "")
         assert "there is no cache yet" in done.stderr
+        assert json.loads(relenv(tmp_path / name, action, "--json").stdout)["size"] == 0
     assert not (tmp_path / "none").exists()
+    assert not list((tmp_path / "empty").iterdir())
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.tex").touch()
-    assert relenv(tmp_path / "mine", "prune", "--all").returncode == 11
+    (tmp_path / "file").touch()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/relenv-cache.json").touch()
+    options = ["--all"] if action == "prune" else []
+    for name in ("mine", "file", "damaged"):
+        assert relenv(tmp_path / name, action, *options).returncode == 11
     assert (tmp_path / "mine/thesis.tex").exists()
+
+
+def test_forgetting_waits_for_whoever_lays_it_out(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform = host_platform()
+    libraries = {name: releases[0] for name, releases in LIBRARIES.items()}
+    (recipe,) = [recipe for recipe in CPYTHON if recipe.version == "3.13.15"]
+    plan = make_plan(recipe, libraries, platform=platform, toolchain_key=key_for(platform))
+    monkeypatch.setattr(interpreter, "resolve_plan", lambda _context, _releases: plan)
+    context = context_for(cache.root)
+    artifact = cache.store / plan.nodes[0].slug
+    artifact.mkdir()
+    path = cache.store / "python-3.13.15-0123"
+    with another(MAKING, cache.root, path.name) as process:
+        thread = threading.Thread(target=forget, args=(context, (recipe,)))
+        thread.start()
+        thread.join(0.7)
+        assert path.exists()
+        process.communicate("")
+        thread.join(20)
+    assert not path.exists()
+    assert not artifact.exists()
+    assert (cache.store / "zlib-1.3.1-4567").exists()
+
+
+def test_versions_tells_of_profiles(tmp_path: Path) -> None:
+    listed = json.loads(relenv(tmp_path / "cache", "--json", command="versions").stdout)
+    profiles = {version["version"]: version["profile"] for version in listed}
+    assert profiles["3.13.15"] is True
+    assert profiles["3.14.7"] is False
+    assert "frozen" in relenv(tmp_path / "cache", command="versions").stdout
 
 
 @pytest.mark.parametrize(("days", "said"), [(0.5, "today"), (1.5, "yesterday"), (40, "40 days ago")])

@@ -27,7 +27,7 @@ LAYERS = (
     {"context"},
     {"interpreter"},
     {"buildenv", "environment", "release", "training"},
-    {"audit", "bundle"},
+    {"audit", "bundle", "current"},
     {"backend", "commands"},
     {"cli"},
     {"__main__"},
