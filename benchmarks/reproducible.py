@@ -127,8 +127,13 @@ def run_inside(root: Path, version: str) -> Path:
     with tempfile.TemporaryDirectory(prefix="relenv-same-", dir=root / "tmp") as name:
         place, seen = Path(name), Path("/") / Path(name).relative_to(root)
         prepare(place / "data", None)
-        wheel = [sys.executable, "-m", "pip", "wheel", "-q", "-w", place / "wheels", CHECKOUT]
-        subprocess.run(wheel, check=True, stderr=subprocess.DEVNULL)
+        asked = ["chroot", root, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        python = subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        pip, wheels = [sys.executable, "-m", "pip"], place / "wheels"
+        subprocess.run([*pip, "wheel", "-q", "--no-deps", "-w", wheels, CHECKOUT], check=True)
+        (wheel,) = wheels.iterdir()
+        foreign = ["--only-binary", ":all:", "--python-version", python]
+        subprocess.run([*pip, "download", "-q", *foreign, "-d", wheels, wheel], check=True)
         script = (
             f"python3 -m venv {seen}/venv; "
             f"{seen}/venv/bin/pip install -q --no-index --find-links {seen}/wheels relenv; "
@@ -144,15 +149,14 @@ def finish(command: list[str], name: str, *, env: dict[str, str], umask: int, cw
     """Run a build, say how long it took, and return the tarball that it names."""
     begun = time.monotonic()
     done = subprocess.run(command, env=env, umask=umask, cwd=cwd, check=True, stdout=subprocess.PIPE, text=True)
-    print(f"{name}: built in {time.monotonic() - begun:.0f} s", flush=True)
-    return Path(json.loads(done.stdout)["tarball"])
+    said = json.loads(done.stdout)
+    print(f"{said['sha256']}  {name} ({time.monotonic() - begun:.0f} s)", flush=True)
+    return Path(said["tarball"])
 
 
 def compare(made: dict[str, Path]) -> int:
     """Print the checksum of each, and what is different; return the exit code."""
     sums = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in made.items()}
-    for name, digest in sums.items():
-        print(f"{digest}  {name}")
     if len(set(sums.values())) == 1:
         print("the same, byte for byte")
         return 0
