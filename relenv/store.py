@@ -110,7 +110,8 @@ class Cache:
         try:
             yield alone
         finally:
-            _locked(self.users, fcntl.LOCK_SH)
+            if alone:
+                _locked(self.users, fcntl.LOCK_SH)
 
     def _lock(self, name: str) -> FileLock:
         path = self.root / "locks" / f"{name}.lock"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relenv import current, interpreter
+from relenv.cli import main
 from relenv.context import Context
 from relenv.errors import CacheError
 from relenv.housekeeping import ago, choose, programs_below, prune, survey
@@ -25,7 +26,7 @@ from relenv.platforms import host_platform
 from relenv.recipes.cpython import CPYTHON
 from relenv.recipes.libraries import LIBRARIES
 from relenv.store import Cache, find_cache, open_cache
-from relenv.toolchain import key_for
+from relenv.toolchain import directory_for, key_for
 from relenv.ui import open_ui
 
 if TYPE_CHECKING:
@@ -245,6 +246,10 @@ def test_what_can_be_used_is_what_building_looks_for(tmp_path: Path) -> None:
 
     python, artifacts = plan()
     assert {python, *artifacts} < usable
+    assert python.replace("store/python-", "store/tarball-") in usable
+    assert len([place for place in usable if place.startswith("store/cpython-profile-3.11.2-")]) == 1
+    assert any(place.startswith("downloads/1e66a7945a48390e-Python-3.13.15.tar") for place in usable)
+    assert f"toolchains/{directory_for(platform)}" in usable
     # a release that was not chosen, and all that is built on it
     python, artifacts = plan(zlib=0)
     assert python not in usable
@@ -267,9 +272,24 @@ def test_what_another_makes_stays(cache: Cache) -> None:
     assert {place for place in busy if busy[place] != why} == {"what is this", "work/bundle-1-0f", "buildenv/0f"}
 
 
+def test_to_ask_who_is_there_is_not_to_leave(cache: Cache) -> None:
+    with another(USING, cache.root, "x"), cache.alone() as alone:
+        assert not alone
+    visitor = open_cache(cache.root)
+    with visitor.alone() as alone:
+        assert not alone
+    os.close(cache.users)
+    with visitor.alone() as alone:
+        assert alone
+    os.dup2(visitor.users, cache.users)
+    os.close(visitor.users)
+
+
 def test_what_another_uses_stays(cache: Cache) -> None:
     with another(USING, cache.root, cache.store / "zlib-1.3.1-4567"):
         busy = prune_all(cache)
+        # a new file of that name would be another lock
+        assert (cache.root / "locks/zlib-1.3.1-4567.use").exists()
     assert busy["store/zlib-1.3.1-4567"] == "another relenv is using it"
     assert "store/xz-5.8.1-89ab" not in busy
     # however it ended
@@ -336,12 +356,15 @@ def test_an_interrupt_leaves_names_to_what_is_whole_alone(root: Path) -> None:
         process.communicate()
         assert process.returncode != 0
     assert len(there(cache)) == len(PLACES)
-    done = relenv(root, "prune", "--json")
+    done = relenv(root, "prune", "--all", "--json")
     assert len(json.loads(done.stdout)["removed"]) == len(PLACES)
     os.close(cache.users)
 
 
 def test_what_may_not_be_written_to_goes_too(cache: Cache) -> None:
+    (cache.work / "closed").mkdir(mode=0o555)
+    if os.access(cache.work / "closed", os.W_OK):
+        pytest.skip("root may write everywhere")
     folder = cache.store / "zlib-1.3.1-4567"
     (folder / "lib").mkdir()
     (folder / "lib").chmod(0o555)
@@ -353,6 +376,8 @@ def test_the_command(root: Path) -> None:
     context = context_for(root)
     record(context)
     os.close(context.cache.users)
+    toolchain = root / "toolchains" / directory_for(host_platform())
+    toolchain.mkdir()
     shown = relenv(root)
     assert shown.returncode == 0, shown.stderr
     assert "interpreters, for bundles" in shown.stdout
@@ -360,11 +385,12 @@ def test_the_command(root: Path) -> None:
     described = json.loads(relenv(root, "--json").stdout)
     assert described == json.loads(relenv(root, "show", "--json").stdout)
     assert described["size"] == sum(entry["size"] for entry in described["entries"])
-    would = json.loads(relenv(root, "prune", "--dry-run", "--json").stdout)
+    would = json.loads(relenv(root, "--json", "prune", "--dry-run").stdout)
     going = [entry["path"] for entry in would["removed"]]
     # nothing there is of this relenv
     assert f"{root}/store/zlib-1.3.1-4567" in going
     assert f"{root}/pip" not in going
+    assert str(toolchain) not in going
     assert relenv(root, "prune").stdout.splitlines() == going
     assert relenv(root, "prune").stdout == ""
     assert relenv(root, "prune", "--older-than", "2").stdout.splitlines() == [f"{root}/pip"]
@@ -375,19 +401,28 @@ def test_the_command(root: Path) -> None:
 
 def test_what_stays_is_said(root: Path) -> None:
     with another(USING, root, root / "store/zlib-1.3.1-4567"):
-        done = relenv(root, "prune", "--all")
+        done = relenv(root, "prune", "--all", "--json")
     assert done.returncode == 0
+    said = {busy["path"]: busy["why"] for busy in json.loads(done.stdout)["busy"]}
+    assert said[f"{root}/store/zlib-1.3.1-4567"] == "another relenv is using it"
     assert f"{root}/store/zlib-1.3.1-4567 stays: another relenv is using it" in done.stderr
 
 
 @pytest.mark.parametrize("action", ["show", "prune"])
-def test_no_cache_is_made_and_no_other_directory_touched(action: str, tmp_path: Path) -> None:
+def test_no_cache_is_made_and_no_other_directory_touched(
+    action: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(name: str, *options: str) -> int:
+        return main(["cache", action, *options], {"RELENV_DATA": str(tmp_path / name)})
+
     (tmp_path / "empty").mkdir()
     for name in ("none", "empty"):
-        done = relenv(tmp_path / name, action)
-        assert (done.returncode, done.stdout) == (0, "")
-        assert "there is no cache yet" in done.stderr
-        assert json.loads(relenv(tmp_path / name, action, "--json").stdout)["size"] == 0
+        assert run(name) == 0
+        told = capsys.readouterr()
+        assert not told.out
+        assert "there is no cache yet" in told.err
+        assert run(name, "--json") == 0
+        assert json.loads(capsys.readouterr().out)["size"] == 0
     assert not (tmp_path / "none").exists()
     assert not list((tmp_path / "empty").iterdir())
     (tmp_path / "mine").mkdir()
@@ -395,9 +430,8 @@ def test_no_cache_is_made_and_no_other_directory_touched(action: str, tmp_path: 
     (tmp_path / "file").touch()
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged/relenv-cache.json").touch()
-    options = ["--all"] if action == "prune" else []
     for name in ("mine", "file", "damaged"):
-        assert relenv(tmp_path / name, action, *options).returncode == 11
+        assert run(name, *(["--all"] if action == "prune" else [])) == CacheError.exit_code
     assert (tmp_path / "mine/thesis.tex").exists()
 
 
@@ -420,6 +454,7 @@ def test_forgetting_waits_for_whoever_lays_it_out(cache: Cache, monkeypatch: pyt
         thread.join(20)
     assert not path.exists()
     assert not artifact.exists()
+    assert {place for place in there(cache) if place.startswith("work/gone-")} == {"work/gone-0f"}
     assert (cache.store / "zlib-1.3.1-4567").exists()
 
 
