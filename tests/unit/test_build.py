@@ -96,6 +96,16 @@ def test_what_is_in_the_store_is_not_built_again(cache: Cache, tmp_path: Path) -
     assert count.read_text() == "x\n"
 
 
+def test_what_is_built_with_is_used_before_anything_is_built(cache: Cache, tmp_path: Path) -> None:
+    low = _recipe("low")
+    _build(_plan(low), cache, tmp_path)
+    again = open_cache(cache.root)
+    plan = _plan(low, _recipe("bad", _sh("exit 1"), needs=("low",)))
+    with pytest.raises(BuildError):
+        _build(plan, again, tmp_path)
+    assert set(again.uses) == {node.slug for node in plan.nodes}
+
+
 def test_a_need_is_there_when_it_is_needed(cache: Cache, tmp_path: Path) -> None:
     low = _recipe("low", Write(path="{out}/lib/low.txt", text="from below"))
     high = _recipe("high", Copy(pattern="{deps}/lib/low.txt", into="{out}/lib"), needs=("low",))
