@@ -88,7 +88,8 @@ set -- "$@" -pthread -isystem "$RELENV_BUILDENV/include" -ffile-prefix-map="$REL
 # without an input, as in `gcc -v`, one for the linker would be taken for one
 if [ "$inputs" ] && [ "$links" ]; then
     set -- "$@" -L"$RELENV_BUILDENV/lib" -Xlinker -rpath-link -Xlinker "$RELENV_BUILDENV/lib" \\
-        -static-libgcc -static-libstdc++ -Wl,--hash-style=gnu -Wl,--disable-new-dtags ${place:+-Wl,-rpath,"$place"}
+        -static-libgcc -static-libstdc++ -Wl,--hash-style=gnu,-z,relro,-z,now \\
+        -Wl,--disable-new-dtags ${place:+-Wl,-rpath,"$place"}
 fi
 exec {compiler} "$@"
 """
