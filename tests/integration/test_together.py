@@ -31,7 +31,7 @@ def bundle_both(data: Path, projects: list[Path], folder: Path) -> list[str]:
     said = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert all((folder / f"{project.name}.zip").is_file() for project in projects)
-    assert list((data / "work").iterdir()) == []
+    assert list((data / "work").glob("bundle-*")) == []
     return said
 
 
