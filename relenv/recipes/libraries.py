@@ -430,7 +430,9 @@ NCURSES = _family(
                 "--enable-overwrite",
                 "--with-default-terminfo-dir=/usr/share/terminfo",
                 "--with-terminfo-dirs=/etc/terminfo:/lib/terminfo:/usr/share/terminfo",
-            )
+            ),
+            # else found out with /dev/null and /dev/tty, which a chroot may lack
+            env=(("cf_cv_working_poll", "yes"),),
         ),
         # The descriptions of common terminals are compiled in, for machines without terminfo. That takes tic
         # and infocmp: they are built first, without such descriptions, and then the library once more.
