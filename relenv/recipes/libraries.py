@@ -466,6 +466,41 @@ NCURSES = _family(
     cost=60,
 )
 
+_KEEP_HISTORY_COOKIE = Replace(
+    path="{src}/src/readline.c",
+    old="""\
+	if (fseeko(tp, (off_t)sizeof(buf) * count + (cp - buf), SEEK_SET) ==
+	    (off_t)-1) {
+		ret = errno;
+		goto out3;
+	}
+""",
+    new="""\
+	/* what is cut off begins with the line without which read_history() takes the file for none */
+	if (count > 0 || cp > buf) {
+		static const char cookie[] = "_HiStOrY_V2_\\n";
+		char first[sizeof(cookie) - 1];
+
+		if (fread(first, sizeof(first), (size_t)1, fp) == 1 &&
+		    memcmp(first, cookie, sizeof(first)) == 0)
+			off = (off_t)sizeof(first);
+		else
+			off = 0;
+		if (fseeko(fp, off, SEEK_SET) == (off_t)-1) {
+			ret = errno;
+			goto out3;
+		}
+	}
+
+	if (fseeko(tp, (off_t)sizeof(buf) * count + (cp - buf), SEEK_SET) ==
+	    (off_t)-1) {
+		ret = errno;
+		goto out3;
+	}
+""",
+)
+"""readline.set_history_length() would otherwise lose the whole history as soon as it is longer than that."""
+
 LIBEDIT = _family(
     "libedit",
     (
@@ -483,7 +518,7 @@ LIBEDIT = _family(
             urls=("https://thrysoee.dk/editline/libedit-20240808-3.1.tar.gz",),
         ),
     ),
-    _autotools("--disable-static", "--disable-examples"),
+    (_KEEP_HISTORY_COOKIE, *_autotools("--disable-static", "--disable-examples")),
     licence="BSD-3-Clause",
     licence_files=("COPYING",),
     cpe="",

@@ -42,6 +42,7 @@ def main() -> int:
     parser.add_argument("--peer", type=Path, help="another interpreter of that version, such as /usr/bin/python3.11")
     parser.add_argument("--jobs", "-j", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", type=Path, help="write what failed there")
+    parser.add_argument("--logs", type=Path, help="keep what the suite printed in this directory")
     parser.add_argument("tests", nargs="*", help="only these, such as test_ssl")
     args = parser.parse_args()
     # a shell lets what runs in its background ignore it, and it is what many tests are about
@@ -92,6 +93,11 @@ def ours(interpreter: Path, tested: Path, suite: Path, work: Path) -> list[str]:
     for path in tested.glob("lib/python3.*/lib-dynload/*.so"):
         if path.name not in have:
             shutil.copy(path, library / "lib-dynload")
+    (data,) = library.glob("_sysconfigdata_*.py")
+    # by this the suite tells whether it has those modules; without them it leaves out test_capi
+    data.write_text(re.sub(r"('TEST_MODULES': )'no'", r"\1'yes'", data.read_text()))
+    for compiled in library.glob(f"__pycache__/{data.stem}.*.pyc"):
+        compiled.unlink()
     for folder, _, _ in os.walk(copy):
         Path(folder).chmod(0o755)
     return [str(copy / "bin/python3")]
@@ -117,6 +123,9 @@ def run(start: list[str], log: Path, args: argparse.Namespace) -> set[str]:
     as_nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 and len(start) == 1 else {}
     with log.open("w") as out:
         subprocess.run(command, cwd=home, env=env, stdout=out, stderr=subprocess.STDOUT, check=False, **as_nobody)
+    if args.logs:
+        args.logs.mkdir(parents=True, exist_ok=True)
+        shutil.copy(log, args.logs)
     text = log.read_text(errors="replace")
     print(f"== {start[-1]}", *text.strip().splitlines()[-25:], sep="\n")
     if not re.search(r"^(Tests? r|R)esult: ", text, re.MULTILINE | re.IGNORECASE):

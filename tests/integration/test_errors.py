@@ -154,8 +154,10 @@ def test_a_checksum_mismatch_names_both_sums(relenv: Relenv, tmp_path: Path) -> 
 
 
 def test_a_compile_error_shows_the_end_of_its_log(relenv: Relenv, interpreter: Path, tmp_path: Path) -> None:
+    # configure asks make, too: for its version, and with `-f -` for a list of files
+    make = shutil.which("make")
     (tmp_path / "make").write_text(
-        '#!/bin/sh\n[ "$1" = --version ] && { echo GNU Make 4.3; exit; }\necho broken; exit 7\n'
+        f'#!/bin/sh\n[ "$1" = --version ] || [ "$1" = -f ] && exec {make} "$@"\necho broken; exit 7\n'
     )
     (tmp_path / "make").chmod(0o755)
     store = interpreter.parent

@@ -109,3 +109,23 @@ def test_the_prompt_recalls_what_was_typed(basic: str, term: str, interpreter: P
     terminal.expect(b">>> ")
     terminal.send(b"\x04")
     assert terminal.end() == 0
+
+
+HISTORY = """\
+import readline, sys
+for number in range(1, 9):
+    readline.add_history(f"line {number} " + "x" * int(sys.argv[2]))
+readline.set_history_length(3)
+readline.write_history_file(sys.argv[1])
+readline.clear_history()
+readline.read_history_file(sys.argv[1])
+print(*(readline.get_history_item(at)[:6] for at in (1, 2, 3)), sep=",")
+"""
+
+
+@pytest.mark.parametrize("width", [0, 700, 5000])
+def test_a_history_cut_to_its_length_can_be_read_again(interpreter: Path, tmp_path: Path, width: int) -> None:
+    """libedit reads and cuts 4096 bytes at a time, and its files begin with a line that tells what they are."""
+    command = [interpreter / "bin/python3", "-Ic", HISTORY, tmp_path / "history", str(width)]
+    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert found == "line 6,line 7,line 8\n"
