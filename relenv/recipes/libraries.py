@@ -471,38 +471,27 @@ NCURSES = _family(
     cost=60,
 )
 
+_SEEK_KEPT = "\tif (fseeko(tp, (off_t)sizeof(buf) * count + (cp - buf), SEEK_SET) ==\n"
 _KEEP_HISTORY_COOKIE = Replace(
     path="{src}/src/readline.c",
-    old="""\
-	if (fseeko(tp, (off_t)sizeof(buf) * count + (cp - buf), SEEK_SET) ==
-	    (off_t)-1) {
-		ret = errno;
-		goto out3;
-	}
-""",
+    old=_SEEK_KEPT,
     new="""\
-	/* what is cut off begins with the line without which read_history() takes the file for none */
-	if (count > 0 || cp > buf) {
-		static const char cookie[] = "_HiStOrY_V2_\\n";
-		char first[sizeof(cookie) - 1];
+\t/* what is cut off begins with the line without which read_history() takes the file for none */
+\tif (count > 0 || cp > buf) {
+\t\tstatic const char cookie[] = "_HiStOrY_V2_\\n";
+\t\tchar first[sizeof(cookie) - 1];
 
-		if (fread(first, sizeof(first), (size_t)1, fp) == 1 &&
-		    memcmp(first, cookie, sizeof(first)) == 0)
-			off = (off_t)sizeof(first);
-		else
-			off = 0;
-		if (fseeko(fp, off, SEEK_SET) == (off_t)-1) {
-			ret = errno;
-			goto out3;
-		}
-	}
+\t\toff = 0;
+\t\tif (fread(first, sizeof(first), (size_t)1, fp) == 1 && memcmp(first, cookie, sizeof(first)) == 0)
+\t\t\toff = (off_t)sizeof(first);
+\t\tif (fseeko(fp, off, SEEK_SET) == (off_t)-1) {
+\t\t\tret = errno;
+\t\t\tgoto out3;
+\t\t}
+\t}
 
-	if (fseeko(tp, (off_t)sizeof(buf) * count + (cp - buf), SEEK_SET) ==
-	    (off_t)-1) {
-		ret = errno;
-		goto out3;
-	}
-""",
+"""
+    + _SEEK_KEPT,
 )
 """readline.set_history_length() would otherwise lose the whole history as soon as it is longer than that."""
 
