@@ -41,6 +41,8 @@ INPUT = re.compile(r"\.(h|hpp|a|o|la|pc|m4|ld)$|/lib[^/]*\.so$|/crt[^/]*$")
 """What a compiler, a linker or a configure script takes in. Shared libraries with a number are what programs run on."""
 OURS = (Path(sys.prefix), Path(sys.base_prefix), Path(package.__file__).parent)
 """Where relenv itself runs from."""
+ASKED_FOR_ITS_VERSION = ("rustc",)
+"""pip runs it with --version for its user agent; what it is itself linked with enters nothing."""
 FINE = ("/dev/", "/proc/", "/etc/", "/usr/share/perl", "/usr/lib/x86_64-linux-gnu/perl")
 
 
@@ -60,6 +62,7 @@ def strangers(log: Path, places: Sequence[Path]) -> set[tuple[str, str]]:
     return {
         (program(pid), path)
         for pid, text in lines.items()
+        if Path(program(pid)).name not in ASKED_FOR_ITS_VERSION
         for path in OPENED.findall(text)
         if path.startswith("/") and INPUT.search(path) and not path.startswith(inside)
     }
