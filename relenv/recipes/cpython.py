@@ -382,6 +382,8 @@ _PATCH_311: tuple[Step, ...] = (
     ),
     Replace(path="{src}/setup.py", old="curses_includes.append('/usr/include/ncursesw')", new="pass"),
     Replace(path="{src}/setup.py", old="library_dirs=['/usr/lib/termcap'],", new=""),
+    # and so does configure, for what curses can do
+    Run(argv=("sed", "-i", "s| -I/usr/include/ncursesw||", "configure")),
     # gone from libedit; by sed, since later releases of 3.11 may not name it any more
     Run(argv=("sed", "-i", "s/(VFunction [*])/(rl_compdisp_func_t *)/", "Modules/readline.c")),
     # OpenSSL 3.2 and later say otherwise that there are no more certificates in DER; later releases ask as this does
