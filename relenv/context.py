@@ -13,6 +13,8 @@ from relenv import toolchain as toolchains
 from relenv.build import Workshop
 from relenv.download import Fetcher
 from relenv.platforms import Platform, host_platform
+from relenv.settings import FILE as SETTINGS
+from relenv.settings import Settings, load
 from relenv.sources import Sources
 from relenv.store import Cache, open_cache
 
@@ -46,6 +48,21 @@ class Context:
         return Path(chosen) if chosen else platformdirs.user_cache_path("relenv", appauthor=False)
 
     @cached_property
+    def settings(self) -> Settings:
+        """What the user has configured."""
+        return load(self.settings_file, self.environ)
+
+    @property
+    def settings_file(self) -> Path:
+        """Where the user's configuration is, or would be."""
+        return platformdirs.user_config_path("relenv", appauthor=False) / SETTINGS
+
+    @cached_property
+    def fetcher(self) -> Fetcher:
+        """What fetches over HTTP."""
+        return Fetcher(environ=self.environ)
+
+    @cached_property
     def cache(self) -> Cache:
         """The cache directory, opened."""
         return open_cache(self.data)
@@ -56,7 +73,7 @@ class Context:
         return Sources(
             cache=self.cache,
             source_dirs=self.source_dirs,
-            fetcher=Fetcher(environ=self.environ),
+            fetcher=self.fetcher,
             environ=self.environ,
             ui=self.ui,
         )

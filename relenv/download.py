@@ -10,8 +10,8 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 import urllib3
@@ -23,7 +23,7 @@ from relenv.errors import ChecksumError, SourceError
 from relenv.ui import working
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from relenv.ui import Ui, Work
@@ -37,6 +37,9 @@ DELAYS = (0.5, 1.0, 2.0, 4.0)
 """Seconds to wait before each further attempt."""
 PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 """Answers below 500 that may be others in a moment."""
+IDENTITY = {"Accept-Encoding": "identity"}
+"""Some servers take .tar.gz for a compressed .tar, and requests would undo that."""
+T = TypeVar("T")
 PORTS = {"http": 80, "https": 443}
 SOCKS_PORT = 1080
 
@@ -50,7 +53,14 @@ class FetchError(SourceError):
     """
 
     def __init__(self, url: str, reason: str) -> None:
-        super().__init__(f"{url}: {reason}")
+        super().__init__(f"{shown(url)}: {reason}")
+        self.reason = reason
+
+
+def shown(url: str) -> str:
+    """Return a URL as it may be shown: without the password that may be in it."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def sha256_of(path: Path) -> str:
@@ -118,14 +128,27 @@ class Fetcher:
         into.parent.mkdir(parents=True, exist_ok=True)
         transfer = _Transfer(url=url, part=part_of(into), sha256=sha256)
         with working(ui, f"Fetching {label}", f"Fetched {label}", unit="bytes") as work:
-            found = self._persist(transfer, work)
+            found = self._persist(url, lambda: self._attempt(transfer, work))
             if found != sha256 and transfer.resumed:  # a part of something else: that is not the host's fault
                 transfer.restart()
-                found = self._persist(transfer, work)
+                found = self._persist(url, lambda: self._attempt(transfer, work))
             if found != sha256:
                 transfer.restart()
-                raise mismatch(url, found=found, pinned=sha256)
+                raise mismatch(shown(url), found=found, pinned=sha256)
             transfer.part.replace(into)
+
+    def read(self, url: str, *, limit: int) -> bytes:
+        """Return a small file whose checksum is not known; retried as `fetch`, and not resumed.
+
+        Args:
+            url: its http or https address.
+            limit: the most bytes that it may have.
+
+        Raises:
+            FetchError: it cannot be had from there, or is larger.
+        """
+        self._reach(url)
+        return self._persist(url, lambda: self._read(url, limit))
 
     def _reach(self, url: str) -> None:
         """Find out in time whether there is a way to the host: before anything is shown or retried."""
@@ -137,22 +160,38 @@ class Fetcher:
             self._hosts.refuse(url, error)
             raise
 
-    def _persist(self, transfer: _Transfer, work: Work) -> str:
-        """Attempt it until it is complete; return its sha256."""
+    def _persist(self, url: str, attempt: Callable[[], T]) -> T:
+        """Attempt something until it is done; return what it returns."""
         for delay in (*self._delays, None):
             try:
-                return self._attempt(transfer, work)
+                return attempt()
             except FetchError as error:
-                self._hosts.refuse(transfer.url, error)
+                self._hosts.refuse(url, error)
                 raise
             except _PassingError as error:
                 # A host that swallowed its first request will swallow the next: that is a firewall.
-                if delay is None or (error.silent and not self._hosts.answered(transfer.url)):
-                    final = FetchError(transfer.url, str(error))
-                    self._hosts.refuse(transfer.url, final)
+                if delay is None or (error.silent and not self._hosts.answered(url)):
+                    final = FetchError(url, str(error))
+                    self._hosts.refuse(url, final)
                     raise final from error
             _pause(delay)
         raise AssertionError  # the last delay is None
+
+    def _read(self, url: str, limit: int) -> bytes:
+        with (
+            _failures_named(url),
+            self._session.get(url, headers=IDENTITY, stream=True, timeout=self._timeout) as response,
+        ):
+            self._hosts.heard(url)
+            _check_status(response, url)
+            data = b""
+            for chunk in response.raw.stream(CHUNK, decode_content=False):
+                process.check()
+                data += chunk
+                if len(data) > limit:
+                    raise FetchError(url, f"it is larger than {limit} bytes")
+            _check_length(response, len(data))
+        return data
 
     def _attempt(self, transfer: _Transfer, work: Work) -> str:
         digest, offset = transfer.so_far()
@@ -220,8 +259,7 @@ class _Transfer:
         self.etag, self.resumed = "", False
 
     def headers(self, offset: int) -> dict[str, str]:
-        # identity: some servers take .tar.gz for a compressed .tar, and requests would undo that
-        headers = {"Accept-Encoding": "identity"}
+        headers = dict(IDENTITY)
         if offset:
             headers["Range"] = f"bytes={offset}-"
             if self.etag:
@@ -234,9 +272,7 @@ class _Transfer:
         # a weak one says nothing of single bytes, and If-Range must not carry it: RFC 9110, 13.1.5
         self.etag = "" if etag.startswith("W/") else etag
         self.resumed = offset > 0
-        told = response.headers.get("Content-Length", "")
-        length = int(told) if told.isdecimal() else 0
-        if length:
+        if length := _length(response):
             work.expect(offset + length)
         work.reach(offset)
         with self.part.open("ab" if offset else "wb") as file:
@@ -247,8 +283,19 @@ class _Transfer:
                 digest.update(chunk)
                 received += len(chunk)
                 work.advance(len(chunk))
-        if received < length:  # urllib3 before 2.0 takes that for the end
-            raise _PassingError(f"it ended after {offset + received} of {offset + length} bytes")
+        _check_length(response, received, offset)
+
+
+def _length(response: requests.Response) -> int:
+    """Return how long a body is said to be, in bytes; 0 when it is not said."""
+    told = response.headers.get("Content-Length", "")
+    return int(told) if told.isdecimal() else 0
+
+
+def _check_length(response: requests.Response, received: int, offset: int = 0) -> None:
+    """Refuse a body that ended early: urllib3 before 2.0 takes that for the end."""
+    if received < (length := _length(response)):
+        raise _PassingError(f"it ended after {offset + received} of {offset + length} bytes")
 
 
 def _check_status(response: requests.Response, url: str) -> None:
@@ -331,7 +378,7 @@ class _Hosts:
         with self._lock:
             host = urlsplit(url).netloc
             if host not in self._answered:
-                self._refused.setdefault(host, error.message.removeprefix(f"{url}: "))
+                self._refused.setdefault(host, error.reason)
 
     def check(self, url: str) -> None:
         """Refuse a URL whose host was given up.

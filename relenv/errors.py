@@ -50,6 +50,14 @@ class ChecksumError(SourceError):
     exit_code = 5
 
 
+class SignatureError(ChecksumError):
+    """What was obtained is not signed with the key that was configured."""
+
+
+class UnsafeError(ChecksumError):
+    """An archive would write outside of its place, or more than plain files."""
+
+
 class HostError(RelenvError):
     """The machine lacks a program, or is of a kind relenv cannot build on."""
 

@@ -54,11 +54,12 @@ STORED = r"store/(\w[^/]*)"
 KINDS = (
     Kind(
         name="interpreters, for bundles",
-        pattern=re.compile(r"store/((python-[^/]+?)\.pack-[^/]+)"),
+        pattern=re.compile(r"store/(((?:python|fetched)-[^/]+?)\.pack-[^/]+)"),
         serves=r"store/\2",
         planned=True,
     ),
     Kind(name="interpreters", pattern=re.compile(r"store/(python-[^/]+)"), planned=True),
+    Kind(name="interpreters, fetched", pattern=re.compile(r"store/(fetched-[^/]+)")),
     Kind(name="interpreters, as tarballs", pattern=re.compile(r"store/(tarball-[^/]+)"), planned=True),
     Kind(name="libraries and their like", pattern=re.compile(STORED), planned=True),
     Kind(name="left over", pattern=re.compile(r"store/\.([^/]+)\.\d+\.part"), waste=True),

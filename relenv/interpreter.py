@@ -25,7 +25,7 @@ from relenv.store import remove_tree
 from relenv.toolchain import key_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from packaging.specifiers import SpecifierSet
@@ -51,63 +51,103 @@ class Interpreter:
         return series_of(self.version)
 
 
-def releases_for(
-    python: str, requires: SpecifierSet | None = None, *, project: object = "the project"
-) -> tuple[Recipe, ...]:
-    """Return the releases of CPython that a request means, the preferred one first.
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which Python is asked for.
 
-    Args:
-        python: `3.13`, `3.13.15`, or empty for the default.
-        requires: a project's requires-python.
-        project: what to call that project in a message.
+    Raises:
+        UsageError: `python` is no version.
+    """
+
+    python: str = ""
+    """`3.13`, `3.13.15`, or empty for the default."""
+    requires: SpecifierSet | None = None
+    """A project's requires-python."""
+    project: object = "the project"
+    """What to call that project in a message."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no version, whoever is asked for it."""
+        try:
+            Version(self.python or "3")
+        except InvalidVersion:
+            hint = "write it as 3.13, or 3.13.15 for exactly that one"
+            raise UsageError(f"{self.python!r} is not a Python version", hint=hint) from None
+
+    def meant(self, version: str) -> bool:
+        """Tell whether `python` means this version, whatever the project requires."""
+        asked = self.python.split(".") if self.python else []
+        return version.split(".")[: len(asked)] == asked
+
+    def admits(self, version: str) -> bool:
+        """Tell whether this version would do."""
+        return self.meant(version) and (self.requires is None or self.requires.contains(version))
+
+
+def preferred(versions: Iterable[str]) -> tuple[str, ...]:
+    """Return of some versions, the newest first, those of one series: the default one if it is among them."""
+    versions = list(versions)
+    serieses = [series_of(version) for version in versions]
+    series = DEFAULT_SERIES if DEFAULT_SERIES in serieses else next(iter(serieses), "")
+    return tuple(version for version in versions if series_of(version) == series)
+
+
+def releases_for(wanted: Wanted) -> tuple[Recipe, ...]:
+    """Return the releases of CPython that can be built and would do, the preferred one first.
 
     Raises:
         UsageError: no such version is known. ConfigError: requires-python excludes it.
     """
-    wanted = python.split(".") if python else []
-    known = [recipe for recipe in CPYTHON if recipe.version.split(".")[: len(wanted)] == wanted]
-    if not known:
-        raise _unknown(python)
-    fitting = [recipe for recipe in known if requires is None or requires.contains(recipe.version)]
+    meant = [recipe for recipe in CPYTHON if wanted.meant(recipe.version)]
+    if not meant:
+        raise _unknown(wanted.python)
+    fitting = [recipe for recipe in meant if wanted.admits(recipe.version)]
     if not fitting:
-        asked = f"python = {python}" if python else f"any of {_spell(known)}"
-        others = tuple(recipe for recipe in CPYTHON if requires is None or requires.contains(recipe.version))
+        asked = f"python = {wanted.python}" if wanted.python else f"any of {_spell(meant)}"
+        others = [recipe for recipe in CPYTHON if wanted.requires is None or wanted.requires.contains(recipe.version)]
         raise ConfigError(
-            f"{project}: requires-python ({requires}) excludes {asked}",
+            f"{wanted.project}: requires-python ({wanted.requires}) excludes {asked}",
             hint=f"relenv can build {_spell(others)}, which it admits" if others else "change requires-python",
         )
-    serieses = list(dict.fromkeys(series_of(recipe.version) for recipe in fitting))
-    series = DEFAULT_SERIES if DEFAULT_SERIES in serieses else serieses[0]
-    return tuple(recipe for recipe in fitting if series_of(recipe.version) == series)
+    chosen = preferred(recipe.version for recipe in fitting)
+    return tuple(recipe for recipe in fitting if recipe.version in chosen)
 
 
 def _unknown(python: str) -> UsageError:
-    try:
-        Version(python)
-    except InvalidVersion:
-        return UsageError(
-            f"{python!r} is not a Python version", hint="write it as 3.13, or 3.13.15 for exactly that one"
-        )
     close = difflib.get_close_matches(python, [recipe.version for recipe in CPYTHON], n=1, cutoff=0.75)
     hint = f"did you mean {close[0]}? " if close else ""
     return UsageError(f"Python {python} is not known to this relenv", hint=f"{hint}it can build {_spell(CPYTHON)}")
 
 
-def _spell(recipes: list[Recipe] | tuple[Recipe, ...]) -> str:
+def _spell(recipes: Sequence[Recipe]) -> str:
     return ", ".join(recipe.version for recipe in recipes)
 
 
-def ensure_interpreter(context: Context, releases: tuple[Recipe, ...]) -> Interpreter:
+def built(context: Context, releases: tuple[Recipe, ...]) -> Interpreter | None:
+    """Return the interpreter of one of these releases that was built before and is as it would be built now."""
+    there = (path for recipe in releases for path in context.cache.store.glob(f"python-{recipe.version}-*"))
+    if next(there, None) is None:
+        return None  # to find out how it would be built may take the network
+    interpreter = _interpreter_of(context, resolve_plan(context, releases))
+    context.cache.use(interpreter.root)
+    return interpreter if interpreter.root.is_dir() else None
+
+
+def _interpreter_of(context: Context, plan: Plan) -> Interpreter:
+    version, key = plan.aim.recipe.version, key_of(plan)
+    root = context.cache.store / f"python-{version}-{key}"
+    return Interpreter(root=root, version=version, triplet=plan.platform.triplet, key=key)
+
+
+def build_interpreter(context: Context, releases: tuple[Recipe, ...]) -> Interpreter:
     """Return the first of these releases that can be had, from the store or built now.
 
     Raises:
         SourceError: none of them, or a library they need, can be obtained. BuildError: a build failed.
     """
     plan = resolve_plan(context, releases)
-    version = plan.aim.recipe.version
-    key = key_of(plan)
-    root = context.cache.store / f"python-{version}-{key}"
-    interpreter = Interpreter(root=root, version=version, triplet=plan.platform.triplet, key=key)
+    interpreter = _interpreter_of(context, plan)
+    version, root, key = interpreter.version, interpreter.root, interpreter.key
     context.cache.use(root)
     if root.is_dir():
         return interpreter
@@ -200,13 +240,14 @@ def _others_named(context: Context, releases: tuple[Recipe, ...]) -> Iterator[No
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """A release of CPython, and what of it is in the cache."""
+    """A release of CPython that can be built, and what of it is in the cache."""
 
     source: Source
     downloaded: bool
     profile: bool
     """Whether a profile is frozen for it."""
     interpreters: tuple[Path, ...]
+    """Those that were built."""
 
     @property
     def version(self) -> str:

@@ -23,8 +23,9 @@ from relenv.download import sha256_of
 from relenv.environment import Environment, create, pip_environ, pip_install
 from relenv.errors import BuildError, CacheError, CheckError, ConfigError
 from relenv.inside import run_python
-from relenv.interpreter import Interpreter, ensure_interpreter, releases_for
+from relenv.interpreter import Interpreter, Wanted
 from relenv.manifest import MANIFEST
+from relenv.obtain import obtain_interpreter
 from relenv.relocate import bytecode
 from relenv.relocate.elf import glibc_floor
 from relenv.store import remove_tree, try_writing, write_text
@@ -90,9 +91,9 @@ def make_bundle(context: Context, config: AppConfig, *, output: Path | None) -> 
     Raises:
         RelenvError: of one kind or another, see `relenv.errors`; nothing is left behind then.
     """
-    releases = releases_for(config.python, config.requires_python, project=config.root)
+    wanted = Wanted(python=config.python, requires=config.requires_python, project=config.root)
     try_writing((output or Path("x")).parent, hint="choose another place with --output FILE")
-    interpreter = ensure_interpreter(context, releases)
+    interpreter = obtain_interpreter(context, wanted)
     with _workplace(context) as work:
         pack = _pack(context, interpreter)
         app = _install_app(context, config, interpreter, pack, work)

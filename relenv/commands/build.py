@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relenv.commands.options import add_building, add_python
-from relenv.interpreter import ensure_interpreter, fetch_sources, forget, releases_for
+from relenv.interpreter import Wanted, build_interpreter, fetch_sources, forget, releases_for
 from relenv.release import prepare, publish
 from relenv.training import train
 
@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Build, or only download."""
-    releases = releases_for(args.python)
+    releases = releases_for(Wanted(python=args.python))
     if args.download_only:
         for obtained in fetch_sources(context, releases):
             sys.stdout.write(f"{obtained.path}\n")
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         prepare(args.output)
     if args.clean:
         forget(context, releases)
-    interpreter = ensure_interpreter(context, releases)
+    interpreter = build_interpreter(context, releases)
     described = {
         "path": str(interpreter.root),
         "version": interpreter.version,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from relenv.commands.options import add_building, add_python
 from relenv.environment import create, refuse_occupied
-from relenv.interpreter import ensure_interpreter, releases_for
+from relenv.interpreter import Wanted
+from relenv.obtain import obtain_interpreter
 
 if TYPE_CHECKING:
     import argparse
@@ -31,9 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Create the environment."""
-    releases = releases_for(args.python)
+    wanted = Wanted(python=args.python)
     refuse_occupied(args.directory)
-    interpreter = ensure_interpreter(context, releases)
+    interpreter = obtain_interpreter(context, wanted)
     environment = create(interpreter, args.directory)
     context.ui.step(f"{args.directory}: Python {interpreter.version}; install with {args.directory}/bin/pip3")
     sys.stdout.write(f"{environment.root}\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from relenv.fetch import all_fetched
 from relenv.interpreter import known_versions
 
 if TYPE_CHECKING:
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
 
     from relenv.context import Context
 
-SUMMARY = "list the Pythons that can be built, and which are built already"
+SUMMARY = "list the Pythons that can be built, and which are there already"
 DESCRIPTION = """\
 List every CPython that this relenv can build, where its source comes from, whether a profile for it comes with
-relenv, and whether its tarball and an interpreter of it are in the cache. Nothing is looked up on the network.
+relenv, and whether its tarball and an interpreter of it, built or fetched, are in the cache. Nothing is looked up on
+the network.
 """
 
 
@@ -31,6 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print the table."""
     versions = known_versions(context.cache)
+    fetched: dict[str, list[str]] = {}
+    for interpreter in all_fetched(context.cache):
+        fetched.setdefault(interpreter.version, []).append(str(interpreter.root))
     if args.json:
         described = [
             {
@@ -41,13 +46,16 @@ def run(args: argparse.Namespace, context: Context) -> int:
                 "profile": known.profile,
                 "downloaded": known.downloaded,
                 "interpreters": [str(path) for path in known.interpreters],
+                "fetched": fetched.pop(known.version, []),
             }
             for known in versions
         ]
+        # what was fetched can be newer than this relenv
+        described += [{"version": version, "fetched": paths} for version, paths in fetched.items()]
         sys.stdout.write(json.dumps(described) + "\n")
         return 0
     table = Table(box=None, pad_edge=False)
-    for column in ("Python", "source archive", "profile", "tarball", "built"):
+    for column in ("Python", "source archive", "profile", "tarball", "built", "fetched"):
         table.add_column(column)
     for known in versions:
         table.add_row(
@@ -56,6 +64,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
             "frozen" if known.profile else "-",
             "cached" if known.downloaded else "-",
             "yes" if known.interpreters else "-",
+            "yes" if fetched.pop(known.version, []) else "-",
         )
+    for version in fetched:
+        table.add_row(version, "-", "-", "-", "-", "yes")
     Console(highlight=False).print(table)
     return 0

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from relenv.build import build
 from relenv.context import Context
-from relenv.interpreter import ensure_interpreter, releases_for, resolve_plan
+from relenv.interpreter import Wanted, build_interpreter, releases_for, resolve_plan
 from relenv.recipes.cpython import recipe_for
 from relenv.ui import open_ui
 
@@ -48,8 +48,8 @@ def main() -> int:
     # a shell lets what runs in its background ignore it, and it is what many tests are about
     signal.signal(signal.SIGINT, signal.default_int_handler)
     context = Context(environ=os.environ, ui=open_ui(), jobs=args.jobs)
-    releases = releases_for(args.python)
-    interpreter = ensure_interpreter(context, releases)
+    releases = releases_for(Wanted(python=args.python))
+    interpreter = build_interpreter(context, releases)
     plan = resolve_plan(context, releases, aim_of=lambda recipe: recipe_for(recipe.source, tests=True))
     tested = build(plan, context.workshop())[plan.aim.name].path
     source = context.sources.obtain(plan.aim.recipe.source).path

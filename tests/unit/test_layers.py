@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2] / "relenv"
 
 LAYERS = (
     {"errors", "pip_shim", "texts"},
+    {"settings"},
     {"platforms"},
     {"recipes"},
     {"plan"},
@@ -18,7 +19,7 @@ LAYERS = (
     {"inside", "store"},
     {"download", "housekeeping"},
     {"apt", "index"},
-    {"sources"},
+    {"sources", "unpack"},
     {"toolchain"},
     {"host"},
     {"build", "relocate"},
@@ -27,7 +28,9 @@ LAYERS = (
     {"context"},
     {"interpreter"},
     {"buildenv", "environment", "release", "training"},
-    {"audit", "bundle", "current"},
+    {"fetch"},
+    {"current", "obtain"},
+    {"audit", "bundle"},
     {"backend", "commands"},
     {"cli"},
     {"__main__"},
