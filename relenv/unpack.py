@@ -43,6 +43,8 @@ def unpack(tarball: Path, into: Path, work: Work) -> None:
                 process.check()
                 _lay(tar, member, into / path)
                 work.reach(packed.tell())
+            while plain.read(1 << 20):  # what is behind the archive's end, the check of the compression for one
+                pass
     except (tarfile.TarError, lzma.LZMAError, EOFError, UnicodeDecodeError) as error:
         raise SourceError(f"{tarball} is not a whole tar.xz archive: {error}") from error
 
@@ -88,7 +90,7 @@ def _leads_out(path: PurePosixPath, target: str) -> bool:
     """
     parts = PurePosixPath(target).parts
     up = next((at for at, part in enumerate(parts) if part != ".."), len(parts))
-    return not parts or target.startswith("/") or "\0" in target or ".." in parts[up:] or up > len(path.parts) - 1
+    return not target or target.startswith("/") or "\0" in target or ".." in parts[up:] or up > len(path.parts) - 1
 
 
 def _lay(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:

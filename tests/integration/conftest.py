@@ -79,6 +79,16 @@ def interpreter(relenv: Relenv) -> Path:
     return Path(json.loads(relenv("build", "--json").stdout)["path"])
 
 
+@pytest.fixture(scope="session")
+def dist(relenv: Relenv, interpreter: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001 - it must be built
+    """A release location."""
+    folder = tmp_path_factory.mktemp("dist") / "of today"
+    made = json.loads(relenv("build", "--json", "--output", folder).stdout)
+    assert Path(made["tarball"]).parent == folder
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["SHA256SUMS", Path(made["tarball"]).name])
+    return folder
+
+
 @pytest.fixture
 def environment(relenv: Relenv, interpreter: Path, tmp_path: Path) -> Path:  # noqa: ARG001 - it must be built
     """A fresh environment."""

@@ -16,15 +16,6 @@ MEGA = 1_000_000
 
 
 @pytest.fixture(scope="session")
-def dist(relenv: Relenv, interpreter: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
-    folder = tmp_path_factory.mktemp("dist") / "of today"
-    made = json.loads(relenv("build", "--json", "--output", folder).stdout)
-    assert Path(made["tarball"]).parent == folder
-    assert sorted(path.name for path in folder.iterdir()) == sorted(["SHA256SUMS", Path(made["tarball"]).name])
-    return folder
-
-
-@pytest.fixture(scope="session")
 def manifest(interpreter: Path) -> dict:
     return json.loads((interpreter / "relenv.json").read_text())
 
