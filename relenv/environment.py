@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import os
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relenv import process
-from relenv.errors import InstallError, OutputError, disk_full
+from packaging.utils import canonicalize_name
+
+from relenv import pip_shim, process
+from relenv.errors import InstallError, OutputError, UsageError, disk_full
+from relenv.inside import run_python
+from relenv.manifest import MANIFEST, SBOM
+from relenv.pip_shim.repair import Deed
+from relenv.pip_shim.repair import repair as put_in_order
 from relenv.store import remove_tree
+from relenv.ui import slowly
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from relenv.interpreter import Interpreter
+    from relenv.ui import Ui
 
 COPIERS = 4
 """Threads that copy: the file system is busy, not the processor."""
@@ -43,34 +54,42 @@ class Environment:
         return self.root / "lib" / f"python{self.interpreter.series}" / "site-packages"
 
 
-def create(interpreter: Interpreter, root: Path, *, share: bool = False) -> Environment:
+def create(
+    interpreter: Interpreter,
+    root: Path,
+    *,
+    share: bool = False,
+    force: bool = False,
+    ui: Ui | None = None,
+    fill: Callable[[Environment], None] = lambda _: None,
+) -> Environment:
     """Lay out an environment; it appears complete or not at all.
 
     Args:
         interpreter: what to copy.
         root: where; must not exist, or be an empty directory.
         share: see `copy_tree`.
+        force: put it in the place of whatever is there: an environment goes, anything else is set aside.
+        ui: is told if it takes long, and what was set aside.
+        fill: installs into it before it is moved to its place.
 
     Raises:
         OutputError: something is there already, or it cannot be written.
     """
     root = Path(os.path.abspath(root))  # noqa: PTH100 - a symlink that the user named stays
-    refuse_occupied(root)
+    if not force:
+        refuse_occupied(root)
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".part", dir=root.parent))
     except OSError as error:
         raise OutputError(f"{root} cannot be created: {error.strerror}") from error
     try:
-        copy_tree(interpreter.root, partial, share=share)
+        with slowly(ui, f"Copying Python {interpreter.version} to {root}"):
+            copy_tree(interpreter.root, partial, share=share)
         partial.chmod(0o755)
-        if root.is_dir():
-            refuse_occupied(root)
-            # it stays the directory that it is: somebody's current one, a mount point
-            for entry in partial.iterdir():
-                entry.rename(root / entry.name)
-        else:
-            partial.rename(root)
+        fill(Environment(root=partial, interpreter=interpreter))
+        _put(partial, root, force=force, ui=ui)
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             refuse_occupied(root)
@@ -80,15 +99,64 @@ def create(interpreter: Interpreter, root: Path, *, share: bool = False) -> Envi
     return Environment(root=root, interpreter=interpreter)
 
 
+def _put(partial: Path, root: Path, *, force: bool, ui: Ui | None) -> None:
+    """Move a finished environment to its place."""
+    if force and _is_occupied(root):
+        aside = _free_name(root)
+        # by rename: an environment in the place of which another is put works as the one or as the other
+        root.rename(aside)
+        try:
+            partial.rename(root)
+        except OSError:
+            aside.rename(root)
+            raise
+        if _is_environment(aside):
+            remove_tree(aside)
+        elif ui:
+            ui.warn(f"what was in {root} is in {aside} now: it was not, or not only, an environment")
+    elif root.is_dir():
+        refuse_occupied(root)
+        # it stays the directory that it is: somebody's current one, a mount point
+        for entry in partial.iterdir():
+            entry.rename(root / entry.name)
+    else:
+        partial.rename(root)
+
+
+OWN = ("bin", "etc", "include", "lib", "lib64", "licenses", "man", "share", "src", MANIFEST, SBOM)
+"""What is in an environment: its own, and what packages put there."""
+
+
+def _is_environment(root: Path) -> bool:
+    """Tell whether this is an environment and nothing but that: somebody may keep other things in it."""
+    return not root.is_symlink() and (root / MANIFEST).is_file() and {path.name for path in root.iterdir()} <= set(OWN)
+
+
+def _free_name(root: Path) -> Path:
+    return next(
+        name
+        for number in itertools.count(1)
+        if not os.path.lexists(name := root.with_name(f"{root.name}.old{number if number > 1 else ''}"))
+    )
+
+
 def refuse_occupied(root: Path) -> None:
     """Refuse a place where something is already.
 
     Raises:
         OutputError: it is neither free nor an empty directory.
     """
+    if _is_occupied(root):
+        what = "an environment" if (root / MANIFEST).is_file() else "what is there"
+        raise OutputError(
+            f"{root} exists already",
+            hint=f"name a directory that does not exist, or an empty one; --force puts it in the place of {what}",
+        )
+
+
+def _is_occupied(root: Path) -> bool:
     try:
-        if root.is_symlink() or (root.exists() and (not root.is_dir() or any(root.iterdir()))):
-            raise OutputError(f"{root} exists already", hint="name a directory that does not exist, or an empty one")
+        return root.is_symlink() or (root.exists() and (not root.is_dir() or any(root.iterdir())))
     except OSError as error:
         raise OutputError(f"{root} cannot be created: {error.strerror}") from error
 
@@ -226,3 +294,56 @@ def pip_install(pip: Sequence[str | Path], arguments: Sequence[str], *, environ:
             detail=error.tail,
             hint="pip's configuration is honoured: PIP_INDEX_URL, PIP_FIND_LINKS and pip.conf say where it looks",
         ) from error
+
+
+def compile_packages(environment: Environment, root: Path, *, jobs: int) -> None:
+    """Compile what was installed into an environment before it is moved to its place.
+
+    Sources may be edited there: bytecode goes by their times. What is not valid Python is passed over, as by pip.
+
+    Args:
+        environment: where it is.
+        root: where it is going to be: what tracebacks will show.
+        jobs: how many at a time.
+    """
+    site = environment.site_packages.relative_to(environment.root)
+    given = {path.name for path in (environment.interpreter.root / site).iterdir()}
+    new = [str(path) for path in sorted(environment.site_packages.iterdir()) if path.name not in given]
+    if new:
+        options = ("-q", "-q", "-j", str(jobs), "-s", str(environment.root), "-p", str(root))
+        with suppress(process.CommandError):
+            run_python(environment.root, "-m", "compileall", *options, *new, writing=True)
+
+
+def installed(environment: Environment) -> list[Distribution]:
+    """Return what is installed in an environment, by name."""
+    found = list(distributions(path=[str(environment.site_packages)]))
+    return sorted(found, key=lambda one: canonicalize_name(one.name))
+
+
+def repair(root: Path, *, dry_run: bool = False) -> list[Deed]:
+    """Put an environment back in order that another tool wrote into, or that was unpacked badly.
+
+    Args:
+        root: the environment.
+        dry_run: only find out what there is to do.
+
+    Returns:
+        What was done, or would be.
+
+    Raises:
+        UsageError: it is no environment.
+    """
+    libraries = sorted(root.glob("lib/python3.*"))
+    if not (root / MANIFEST).is_file() or not libraries:
+        raise UsageError(f"{root} is no environment of relenv's: no {MANIFEST}", hint="name the directory above bin/")
+    restored = []
+    for library in libraries:
+        shim = library / "relenv_pip"
+        if not (shim / "__init__.py").is_file():
+            what = "is there again: it keeps the scripts relocatable that pip installs"
+            restored.append(Deed(path=shim.relative_to(root).as_posix(), what=what))
+            if not dry_run:
+                source = Path(pip_shim.__file__).parent
+                shutil.copytree(source, shim, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    return [*restored, *put_in_order(root, dry_run=dry_run)]

@@ -11,12 +11,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def run_python(root: Path, *arguments: str, cwd: Path | None = None) -> str:
+def run_python(root: Path, *arguments: str, cwd: Path | None = None, writing: bool = False) -> str:
     """Run a tree's interpreter, isolated, with nothing of the caller's environment; return what it printed.
+
+    Args:
+        root: the tree.
+        arguments: of the interpreter.
+        cwd: where to run it.
+        writing: whether it may write bytecode.
 
     Raises:
         process.CommandError: it failed.
     """
-    env = {"PATH": os.defpath, "HOME": str(root), "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {"PATH": os.defpath, "HOME": str(root), "LC_ALL": "C.UTF-8"} | (
+        {} if writing else {"PYTHONDONTWRITEBYTECODE": "1"}
+    )
     env["PIP_CONFIG_FILE"] = os.devnull
     return process.run([root / "bin" / "python3", "-I", *arguments], cwd=cwd, env=env)

@@ -93,6 +93,24 @@ def working(ui: Ui, text: str, done: str = "", *, total: float | None = None, un
     work.done(done)
 
 
+@contextmanager
+def slowly(ui: Ui | None, text: str, *, after: float = 1.0) -> Iterator[None]:
+    """Show `text` as under way for the body of a `with` if that takes more than some seconds."""
+    if ui is None:
+        yield
+        return
+    begun: list[Work] = []
+    timer = threading.Timer(after, lambda: begun.append(ui.work(text)))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        for work in begun:
+            work.drop()
+
+
 def seconds(duration: float) -> str:
     """Return a duration in seconds as people say it: `4.2 s`, `1 min 35 s`."""
     if duration < 10:  # noqa: PLR2004 - from here on tenths are noise

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SYSTEM = ("/bin/", "/usr/bin/")
 """Where a shebang may point: what stands there is the host's, wherever the tree is."""
 
-_MEND = "`bin/pip3 list` gives scripts that installers left their trampoline"
+_MEND = "relenv repair DIR"
 _EXECUTABLE = 0o100
 
 

@@ -57,15 +57,22 @@ def adopt_pip(prefix: Path) -> tuple[records.Note, ...]:
     Returns:
         What could not be written.
     """
+    edits = stock(prefix)
+    for path in edits:
+        if path.name == "__main__.py":
+            _forget_bytecode(path)
+    return records.save(prefix, edits)
+
+
+def stock(prefix: Path) -> dict[Path, bytes]:
+    """Return the files of pip that do not lead to the shim, and what they should hold."""
     edits: dict[Path, bytes] = {}
     for site in records.site_packages(prefix):
         start = site / "pip" / "__main__.py"
         if start.is_file():
             wanted = dict.fromkeys(_scripts(prefix / "bin"), scripts.trampoline(_ENTRY)) | {start: MAIN}
             edits |= {path: data for path, data in wanted.items() if path.read_bytes() != data}
-        if start in edits:
-            _forget_bytecode(start)
-    return records.save(prefix, edits)
+    return edits
 
 
 def _scripts(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ import io
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,30 +41,37 @@ class Report:
     """Scripts for our interpreter that cannot have one: not valid Python."""
     denied: tuple[Note, ...]
     """Files that could not be written."""
+    records: tuple[Path, ...] = ()
+    """RECORDs that state the right hash and size now."""
 
 
 def reconcile(
-    prefix: Path, *, former: Iterable[Path] = (), since: float | None = None, dry_run: bool = False
+    prefix: Path,
+    *,
+    is_ours: Callable[[Path, str], bool] | None = None,
+    since: float | None = None,
+    dry_run: bool = False,
 ) -> Report:
     """Give every script in `<prefix>/bin` that names the environment's Python a trampoline; mend RECORD.
 
-    Such a script names `<prefix>/bin/python*`, directly or through links, the same in a former prefix, or a
-    Python that does not exist (any more). Scripts for other interpreters, links and programs are left alone.
+    Such a script names `<prefix>/bin/python*`, directly or through links, or a Python that does not exist (any more).
+    Scripts for other interpreters, links and programs are left alone.
 
     Args:
         prefix: the environment.
-        former: prefixes it used to have, and where another environment may be now.
+        is_ours: tells of a script, and the absolute path of a Python that it names, whether it is to be run by the
+            environment's own instead; in place of the rule above.
         since: RECORDs written at this time.time() or later are compared with the scripts even if none had to
             be rewritten: an installer may have hashed a script just before another run rewrote it.
         dry_run: only tell what would be done.
     """
     edits: dict[Path, bytes] = {}
     left: list[Note] = []
-    is_ours = _belongs_to(prefix, former)
+    rule = is_ours or _named_by(prefix)
     for path, interpreter in _files(prefix / "bin"):
         try:
             data = _script_to_check(path, interpreter)
-            script = data and scripts.rewrite(data, is_ours, interpreter=interpreter)
+            script = data and scripts.rewrite(data, partial(rule, path), interpreter=interpreter)
         except scripts.ScriptError as error:
             left.append(Note(path=path, reason=str(error)))
         except (OSError, ValueError):  # gone meanwhile, or not ours to read; a path with a NUL
@@ -72,25 +79,35 @@ def reconcile(
         else:
             if script:
                 edits[path] = script
-    denied = () if dry_run else save(prefix, edits, since=since)
+    mended = dict(_record_edits(prefix, edits, since))
+    denied = () if dry_run else _write({**mended, **edits})
     refused = {note.path for note in denied}
-    rewritten = tuple(path for path in edits if path not in refused)
-    return Report(rewritten=rewritten, left=tuple(left), denied=denied)
+    return Report(
+        rewritten=tuple(path for path in edits if path not in refused),
+        left=tuple(left),
+        denied=denied,
+        records=tuple(path for path in mended if path not in refused),
+    )
 
 
-def save(prefix: Path, edits: Mapping[Path, bytes], *, since: float | None = None) -> tuple[Note, ...]:
+def save(prefix: Path, edits: Mapping[Path, bytes]) -> tuple[Note, ...]:
     """Replace files and mend the RECORDs that list them; return what could not be written.
-
-    RECORDs come first: the next run finishes what a killed one began, since it finds the scripts undone.
 
     Args:
         prefix: the environment.
         edits: path and new content of files that exist.
-        since: as for `reconcile`.
+    """
+    return _write({**dict(_record_edits(prefix, edits, None)), **edits})
+
+
+def _write(edits: Mapping[Path, bytes]) -> tuple[Note, ...]:
+    """Replace files in this order; return what could not be written.
+
+    RECORDs come first: the next run finishes what a killed one began, since it finds the scripts undone.
     """
     return tuple(
         Note(path=path, reason=error.strerror or str(error))
-        for path, data in [*_record_edits(prefix, edits, since), *edits.items()]
+        for path, data in edits.items()
         if (error := _replace(path, data))
     )
 
@@ -126,19 +143,19 @@ def _row(path: str, content: bytes, old: str) -> str:
     return row.getvalue()
 
 
-def _belongs_to(prefix: Path, former: Iterable[Path]) -> Callable[[str], bool]:
-    """Return the test for `scripts.rewrite`; scripts share few interpreters, so it looks at each one once."""
-    homes = [(place / "bin").resolve() for place in (prefix, *former)]
+def _named_by(prefix: Path) -> Callable[[Path, str], bool]:
+    """Return the rule for `reconcile`; scripts share few interpreters, so it looks at each one once."""
+    home = (prefix / "bin").resolve()
 
     @cache
     def is_ours(path: str) -> bool:
         folder = Path(path).parent
-        if not os.access(path, os.F_OK) or folder.resolve() in homes:
+        if not os.access(path, os.F_OK) or folder.resolve() == home:
             return True
         # a link to our interpreter from elsewhere is ours, a virtual environment on top of it is not
-        return Path(path).resolve().parent == homes[0] and not (folder.parent / "pyvenv.cfg").exists()
+        return Path(path).resolve().parent == home and not (folder.parent / "pyvenv.cfg").exists()
 
-    return is_ours
+    return lambda _, path: is_ours(path)
 
 
 def _files(folder: Path, above: str = "") -> Iterator[tuple[Path, str]]:
