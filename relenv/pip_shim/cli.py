@@ -36,6 +36,11 @@ def main() -> int:
             "`pip install --user` would put packages where the scripts of this environment do not look.",
             hint=f"leave out --user; packages go into {prefix}",
         )
+    if "install" in arguments and (option := next(filter(_leads_elsewhere, arguments), "")):
+        sys.stderr.write(
+            f"relenv: what is installed with {option.partition('=')[0]} is not part of this environment and does not"
+            f" move with it; its scripts run {prefix}/bin/python3 as long as that is there\n"
+        )
     _leave_user_site(arguments)
     began = time.time() - 1  # file systems round down
     try:
@@ -52,6 +57,14 @@ def heal() -> None:
     prefix = _prefix()
     if _is_active(prefix):
         _put_in_order(prefix, time.time())
+
+
+ELSEWHERE = ("--target", "--prefix", "--root")
+"""Options of pip's that install into another place."""
+
+
+def _leads_elsewhere(word: str) -> bool:
+    return word.partition("=")[0] in ELSEWHERE or (word.startswith("-t") and not word.startswith("--"))
 
 
 def _prefix() -> Path:
