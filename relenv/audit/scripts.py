@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from relenv.audit.model import Finding, Severity
-from relenv.pip_shim import scripts
+from relenv.pip_shim import adopt, scripts
 from relenv.relocate.elf import MAGIC
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def check(tree: Tree) -> Iterator[Finding]:
     for record in tree.records:
         for row in record.rows:
             yield from _row(tree, record, row)
+    yield from _shim(tree)
     yield from _origins(tree)
     yield from _startup(tree)
 
@@ -124,6 +125,19 @@ def _compare(path: Path, wanted: str) -> str:
     with path.open("rb") as file:
         found = hashlib.file_digest(file, name).digest()
     return "" if base64.urlsafe_b64encode(found).rstrip(b"=").decode() == digest else "has not the hash that"
+
+
+def _shim(tree: Tree) -> Iterator[Finding]:
+    """Yield what of pip does not lead to the shim: scripts that it installs would break with a move."""
+    path = f"{tree.site}/pip/__main__.py"
+    if path in tree.files and (tree.root / path).read_bytes() != adopt.MAIN:
+        yield Finding(
+            severity=Severity.WARNING,
+            check="shim",
+            file=path,
+            what="is pip's own: scripts that it installs keep the place of the environment in them",
+            hint=_MEND,
+        )
 
 
 def _origins(tree: Tree) -> Iterator[Finding]:

@@ -355,10 +355,20 @@ if not py_setpath and not config.get('executable'):
         pass
 
 """
+# A virtual environment with a copy of the interpreter in it still starts when the Python that it was made of is gone.
+_LOST = """\
+        if not any(isfile(joinpath(prefix, f)) for f in STDLIB_LANDMARKS):
+"""
+_VENV_OF = """\
+            if venv_prefix:
+                warn(f'{venv_prefix} is a virtual environment of the Python in {executable_dir}, which is not there.')
+                warn('Make it anew: DIR/bin/python3 -m venv --clear, with DIR being where that Python is now.')
+"""
 _UNKNOWN = "if not executable:\n    executable = ''\n"
 
 _COMMON: tuple[Step, ...] = (
     Replace(path="{src}/Modules/getpath.py", old=_UNKNOWN, new=_WHERE + _UNKNOWN),
+    Replace(path="{src}/Modules/getpath.py", old=_LOST, new=_LOST + _VENV_OF),
     *_NEWER_HEADERS,
     Run(argv=("sh", "-ec", _LINK_IN)),
     # bytecode is compiled after relocation, with paths relative to the prefix, and only once

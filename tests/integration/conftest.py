@@ -89,6 +89,17 @@ def dist(relenv: Relenv, interpreter: Path, tmp_path_factory: pytest.TempPathFac
     return folder
 
 
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of a virtual environment with what people install with."""
+    venv = tmp_path_factory.mktemp("tools")
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    # the last two are what pdm 2.29 knows
+    packages = ("uv", "virtualenv", "tox", "nox", "poetry", "pdm", "hatch", "hishel<2", "unearth<0.18")
+    subprocess.run([venv / "bin/pip", "install", "-q", *packages], check=True, capture_output=True)
+    return venv / "bin"
+
+
 @pytest.fixture
 def environment(relenv: Relenv, interpreter: Path, tmp_path: Path) -> Path:  # noqa: ARG001 - it must be built
     """A fresh environment."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import AWKWARD, elsewhere, say
+from wheels import make_wheel
 
 if TYPE_CHECKING:
     from conftest import Relenv
@@ -56,9 +58,67 @@ def test_an_occupied_place_is_refused(relenv: Relenv, interpreter: Path, tmp_pat
     assert outcome.code == 10
     assert outcome.errors == [
         f"error: {tmp_path}/mine exists already",
-        "hint: name a directory that does not exist, or an empty one",
+        "hint: name a directory that does not exist, or an empty one; --force puts it in the place of what is there",
     ]
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["precious"]
+
+
+def test_force_replaces_an_environment_and_sets_aside_the_rest(relenv: Relenv, environment: Path) -> None:
+    (environment / "lib/mine.txt").write_text("x")
+    assert "an environment" in relenv("create", environment, check=False).errors[1]
+    relenv("create", environment, "--force")
+    assert not (environment / "lib/mine.txt").exists()
+    assert [path.name for path in environment.parent.iterdir()] == [environment.name]
+    (environment / "notes").write_text("precious")
+    outcome = relenv("create", environment, "--force")
+    assert f"what was in {environment} is in {environment}.old now" in outcome.stderr
+    (environment.parent / "file").write_text("precious")
+    relenv("create", environment.parent / "file", "--force")
+    kept = [environment.parent / "file.old", environment.with_name(f"{environment.name}.old") / "notes"]
+    assert [path.read_text() for path in kept] == ["precious", "precious"]
+    for path in (environment, environment.parent / "file"):
+        assert say(path / "bin/python3", "-c", "print(1)") == "1\n"
+
+
+def test_packages_come_with_it(relenv: Relenv, interpreter: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    one = make_wheel(tmp_path, "one", requires=("two",), console={"one": "one:main"})
+    make_wheel(tmp_path, "two")
+    make_wheel(tmp_path, "three", console={"three": "three:main"})
+    (tmp_path / "requirements.txt").write_text("three==1.0\n")
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_TARGET": "/nowhere"}
+    place = tmp_path / "deep" / AWKWARD
+    outcome = relenv("create", place, one, "-r", "requirements.txt", "--json", env=offline, cwd=tmp_path)
+    described = json.loads(outcome.stdout)
+    assert described["path"] == str(place)
+    assert described["packages"] == {"one": "1.0", "pip": described["packages"]["pip"], "three": "1.0", "two": "1.0"}
+    assert sorted(path.name for path in place.parent.iterdir()) == [AWKWARD]
+    assert list(place.glob("lib/python3.*/site-packages/__pycache__/one.*.pyc"))
+    code = "import one; print(one.main.__code__.co_filename)"
+    assert say(place / "bin/python3", "-c", code).startswith(f"{place}/lib/")
+    assert relenv("check", place).code == 0
+    moved = place.rename(tmp_path / "moved")
+    assert (say(moved / "bin/one"), say(moved / "bin/three")) == ("one 1.0\n", "three 1.0\n")
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_package_that_cannot_be_had_leaves_everything_as_it_was(
+    relenv: Relenv,
+    environment: Path,
+    force: bool,  # noqa: FBT001
+) -> None:
+    place = environment if force else environment.with_name("new")
+    before = sorted(path for path in environment.parent.rglob("*"))
+    options = ["--force"] if force else []
+    outcome = relenv("create", place, "no-such-thing", *options, env={"PIP_NO_INDEX": "1"}, check=False)
+    assert outcome.code == 8
+    assert outcome.errors[0].startswith("error: no-such-thing cannot be installed: No matching distribution found")
+    assert sorted(path for path in environment.parent.rglob("*")) == before
+
+
+def test_a_requirements_file_that_is_not_there(relenv: Relenv, tmp_path: Path) -> None:
+    outcome = relenv("create", tmp_path / "new", "-r", tmp_path / "none.txt", check=False)
+    assert outcome.errors == [f"error: --requirement {tmp_path}/none.txt is not a file"]
+    assert outcome.code == 2
 
 
 def test_an_empty_directory_is_taken(relenv: Relenv, interpreter: Path, tmp_path: Path) -> None:  # noqa: ARG001

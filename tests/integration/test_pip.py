@@ -274,17 +274,6 @@ def test_any_pip(relenv: Relenv, environment: Path, pips: Path, tmp_path: Path, 
 # --- other installers
 
 
-@pytest.fixture(scope="session")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of a virtual environment with what people install with."""
-    venv = tmp_path_factory.mktemp("tools")
-    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    # the last two are what pdm 2.29 knows
-    packages = ("uv", "virtualenv", "tox", "nox", "poetry", "pdm", "hatch", "hishel<2", "unearth<0.18")
-    subprocess.run([venv / "bin/pip", "install", "-q", *packages], check=True, capture_output=True)
-    return venv / "bin"
-
-
 def mended(relenv: Relenv, environment: Path) -> list[str]:
     """What repair did, having said before that it would."""
     would = relenv("repair", "--dry-run", "--json", environment).stdout
