@@ -29,7 +29,9 @@ INTERRUPTED = 130
 
 EPILOG = """\
 environment:
-  RELENV_DATA   the cache directory (default: relenv in the user's cache directory)
+  RELENV_DATA        the cache directory (default: relenv in the user's cache directory)
+  RELENV_FETCH_FROM  where prebuilt Pythons are: a URL or directory (default: `from` in [fetch] of the configuration)
+  RELENV_FETCH_KEY   the minisign public key of who publishes there (default: `key`)
 
 The exit codes are listed in README.md.
 """
