@@ -130,6 +130,11 @@ def theirs(packages: list[str], folder: Path, peer: str) -> Path:
     return root / "bin/python3"
 
 
+def failing_only(these: dict[str, Result], those: dict[str, Result]) -> list[str]:
+    """Return what fails among these and not, or not there, among those."""
+    return [name for name, one in these.items() if one.error and not (name in those and those[name].error)]
+
+
 def main() -> int:
     """Try both, and print what fails."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -152,16 +157,16 @@ def main() -> int:
                 results |= {f"{key} ({number + 1})" if key in results else key: one for key, one in found.items()}
                 shutil.rmtree(python.parents[1])
     failed = {name: one for name, one in mine.items() if one.error}
-    worse = [name for name in failed if not (name in other and other[name].error)]
-    scripts = sum(name.endswith(" --help") for name in mine)
-    print(
-        f"{sum(map(len, groups()))} packages; {len(mine) - scripts} modules imported, {scripts} scripts started:"
-        f" {len(failed)} fail, {len(worse)} of them only in the environment"
-        f" ({sum(bool(one.error) for one in other.values())} of {len(other)} in the peer);"
-        f" {time.monotonic() - began:.0f} s"
-    )
+    worse = failing_only(mine, other)
+    print(f"{sum(map(len, groups()))} packages and what they need, {time.monotonic() - began:.0f} s\n")
+    print("| | modules imported | scripts started | fail | fail only there |\n|---|---|---|---|---|")
+    for what, results, others in (("environment, moved", mine, other), (f"venv of {args.peer}", other, mine)):
+        scripts = sum(name.endswith(" --help") for name in results)
+        bad = sum(bool(one.error) for one in results.values())
+        only = len(failing_only(results, others))
+        print(f"| {what} | {len(results) - scripts} | {scripts} | {bad} | {only} |")
     if failed:
-        print("\n| what | of | in the environment, moved | in the peer's venv |\n|---|---|---|---|")
+        print("\n| what fails | of | in the environment, moved | in the peer's venv |\n|---|---|---|---|")
     for name, one in failed.items():
         there = other[name].error or "works" if name in other else "not there"
         print(f"| `{name}` | {one.package} | {one.error.replace('|', '/')} | {there.replace('|', '/')} |")

@@ -93,7 +93,9 @@ def create(
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             refuse_occupied(root)
-        raise OutputError(f"{root} cannot be created: {error.strerror}") from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "make room, or choose a place on another disk" if full else ""
+        raise OutputError(f"{root} cannot be created: {error.strerror}", hint=hint) from error
     finally:
         remove_tree(partial)
     return Environment(root=root, interpreter=interpreter)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import ipaddress
 import json
@@ -20,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.version import InvalidVersion, Version
 
 from relenv.download import mismatch, sha256_of, shown
-from relenv.errors import ChecksumError, HostError, SignatureError, SourceError, UsageError
+from relenv.errors import ChecksumError, HostError, SignatureError, SourceError, UsageError, disk_full
 from relenv.interpreter import Interpreter, Wanted, preferred
 from relenv.manifest import FORMAT, MANIFEST
 from relenv.plan import KEY_LENGTH
@@ -139,17 +140,28 @@ def fetch_interpreter(context: Context, location: Location, wanted: Wanted) -> I
         return interpreter
     with context.cache.lock(root.name, context.ui):
         if not root.is_dir():
-            tarball = context.cache.downloads / f"{key}-{offer.name}"
-            _obtain(context, location, offer, tarball)
-            label = f"Python {offer.version}"
-            with (
-                context.cache.beside(root) as partial,
-                working(context.ui, f"Unpacking {label}", f"{label} is ready", unit="bytes") as work,
-            ):
-                unpack(tarball, partial, work)
-                _recognise(partial, offer, context.platform.triplet)
-            tarball.unlink()
+            try:
+                _lay_out(context, location, offer, root)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise disk_full(f"Python {offer.version} cannot be put into {context.cache.root}") from error
     return interpreter
+
+
+def _lay_out(context: Context, location: Location, offer: Offer, root: Path) -> None:
+    tarball = context.cache.downloads / f"{offer.sha256[:KEY_LENGTH]}-{offer.name}"
+    # whole, when it could not be unpacked the last time
+    if not tarball.is_file() or sha256_of(tarball) != offer.sha256:
+        _obtain(context, location, offer, tarball)
+    label = f"Python {offer.version}"
+    with (
+        context.cache.beside(root) as partial,
+        working(context.ui, f"Unpacking {label}", f"{label} is ready", unit="bytes") as work,
+    ):
+        unpack(tarball, partial, work)
+        _recognise(partial, offer, context.platform.triplet)
+    tarball.unlink()
 
 
 def _signed(key: str) -> str:

@@ -372,6 +372,27 @@ def repack(faulty: Path, change: Callable[[tarfile.TarFile], None]) -> None:
     (faulty / "SHA256SUMS").write_text(sums)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk(relenv: Relenv, via: dict[str, str], tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=30m", "tmpfs", disk]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        here = {**via, "RELENV_DATA": str(disk / "data")}
+        outcome = relenv("fetch", env=here, check=False)
+        assert outcome.code == 10
+        assert outcome.errors[0].endswith("cannot be put into {}: the disk is full".format(disk / "data"))
+        assert [name for name in stored(here) if not name.endswith(".tar.xz")] == []
+        subprocess.run([*mount[:4], "remount,size=200m", *mount[5:]], check=True)
+        again = relenv("fetch", env=here)
+        assert "Unpacking" in again.stderr
+        assert "Fetching" not in again.stderr  # the tarball was whole
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
 def test_a_tarball_that_wants_out(relenv: Relenv, via: dict[str, str], tmp_path: Path) -> None:
     repack(tmp_path / "faulty", lambda tar: tar.addfile(tarfile.TarInfo("../../../out"), io.BytesIO()))
     outcome = relenv("fetch", env=via, check=False)

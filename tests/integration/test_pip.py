@@ -271,6 +271,19 @@ def test_any_pip(relenv: Relenv, environment: Path, pips: Path, tmp_path: Path, 
         in_order(relenv, again)
 
 
+@pytest.mark.nightly
+def test_the_oldest_pip_on_the_oldest_python(relenv: Relenv, tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    relenv("create", environment, "--python", "3.11.2")
+    online(environment, "install", "-q", "pip==23.0.1")
+    make_wheel(tmp_path, "one", console={"one": "one:main"})
+    pip(environment, "install", "--find-links", tmp_path, "one")
+    for place in moved(environment, tmp_path):
+        assert say(place / "bin/one") == "one 1.0\n"
+        assert say(place / "bin/python3", "-m", "pip", "--version").startswith(f"pip 23.0.1 from {place}")
+        in_order(relenv, place)
+
+
 # --- other installers
 
 
