@@ -48,12 +48,13 @@ def main() -> int:
     times: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(dir=args.place) as folder:
         for number in range(args.runs + 1):
-            for what, command in commands(interpreter, f"{folder}/env").items():
+            for what, command in commands(interpreter, f"{folder}/{number}-").items():
+                command[-1] += what.replace(" ", "-")
                 began = time.perf_counter()
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
                 if number:  # the first fills the caches
                     times.setdefault(what, []).append(time.perf_counter() - began)
-                shutil.rmtree(command[-1])
+                # removed at the end, all together: ext4 takes its time before it uses again what was just freed
     ours = statistics.median(times["relenv create"])
     print("| | min s | median s | max s | ratio of medians |\n|---|---|---|---|---|")
     for what, some in times.items():

@@ -42,7 +42,12 @@ for distribution in distributions(path=[sys.argv[1]]):
         if path.suffix in (".py", ".so") and (len(path.parts) == 1 or path.parts[1].startswith("__init__."))
     }
     modules |= {module: name for module in top if module.isidentifier()}
-    scripts |= {entry.name: name for entry in distribution.entry_points if entry.group == "console_scripts"}
+    scripts |= {
+        entry.name: name
+        for entry in distribution.entry_points
+        # pip's own metadata name the Python that its wheel was made with, whatever is installed: pip3.10
+        if entry.group == "console_scripts" and not entry.name.startswith("pip3.")
+    }
 print(json.dumps([modules, scripts]))
 """
 

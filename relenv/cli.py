@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored, and that stays
                 signal.signal(number, _interrupt)
-        args = _parser().parse_args(argv)
+        words = sys.argv[1:] if argv is None else argv
+        args = _parser(words).parse_args(words)
         _stand_somewhere()
         context = _context(args, os.environ if environ is None else environ)
         code: int = args.run(args, context)
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="relenv",
         description="Ship Python applications with their own relocatable Python, compiled from source.",
@@ -88,7 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"relenv {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
-    for name in COMMANDS:
+    # to import a command takes longer than many a one runs: only help needs them all
+    for name in [name for name in COMMANDS if name in words[:1]] or COMMANDS:
         module = import_module(f"relenv.commands.{name}")
         sub = commands.add_parser(name, parents=[looks()], help=module.SUMMARY, description=module.DESCRIPTION)
         module.configure(sub)

@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("directory", type=Path, metavar="DIR", help="must not exist, or be empty")
     parser.add_argument(
-        "packages", nargs="*", metavar="PACKAGE", help="what pip is to install: httpie, ./project, a URL"
+        "packages", nargs="*", default=[], metavar="PACKAGE", help="what pip is to install: httpie, ./project, a URL"
     )
     parser.add_argument(
         "-r",
