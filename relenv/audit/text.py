@@ -55,7 +55,7 @@ _BEGINNING = re.compile(rb"[^\w.$})~-]\Z|[zZ\xda\xfa].\Z", re.DOTALL)
 
 
 _HINTS = (
-    ("bin/*", "`bin/pip3 list` gives scripts that installers left their trampoline"),
+    ("bin/*", "relenv repair DIR"),
     ("*.pth", "install its package again, not editable"),
     ("*.egg-link", "install its package again, not editable"),
     ("*/site-packages/*", "install its package again"),
