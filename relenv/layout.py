@@ -15,7 +15,7 @@ from relenv.inside import run_python
 from relenv.recipes.cpython import EXTENSIONS, in_files, series_of
 from relenv.relocate import bytecode, elf, scripts, sysconfig
 from relenv.store import write_text
-from relenv.texts import all_templates, template
+from relenv.texts import template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from relenv.build import Artifact
     from relenv.plan import Plan
     from relenv.toolchain import Toolchain
+
+
+TEMPLATES = ("ensurepip.py.in", "sysconfigdata.py.in")
+"""What goes into every interpreter."""
 
 
 @cache
@@ -35,7 +39,7 @@ def layout_key() -> str:
     for path in sorted(files, key=lambda path: path.name):
         if path.suffix != ".pyc":
             digest.update(path.read_bytes())
-    digest.update(json.dumps(all_templates()).encode())
+    digest.update(json.dumps([template(name) for name in TEMPLATES]).encode())
     return digest.hexdigest()
 
 

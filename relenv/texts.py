@@ -14,9 +14,3 @@ def template(name: str, values: Mapping[str, str] | None = None) -> str:
     """Return the text of a template, with each `@KEY@` that `values` has replaced."""
     text = (files("relenv.templates") / name).read_text(encoding="utf-8")
     return re.sub(r"@([A-Z]+)@", lambda match: (values or {}).get(match[1], match[0]), text)
-
-
-def all_templates() -> dict[str, str]:
-    """Return every template by name."""
-    names = sorted(entry.name for entry in files("relenv.templates").iterdir() if entry.name.endswith(".in"))
-    return {name: template(name) for name in names}

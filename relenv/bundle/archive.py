@@ -177,7 +177,7 @@ def pack_tree(root: Path, into: Path, *, level: int = 6, jobs: int | None = None
         CheckError: a file cannot be read, or changed meanwhile.
         OutputError: the pack cannot be written.
     """
-    files = _sorted(_file(name, entry) for name, entry in _walk(root) if not entry.is_symlink())
+    files = _sorted(_file(name, entry) for name, entry in walk(root) if not entry.is_symlink())
     partial = _beside(into)
     pack = Pack(root=partial, codec=codec(level), known={})
     with _writing(into):
@@ -235,7 +235,7 @@ def write_zip(
         CacheError: the pack is damaged.
         OutputError: the zip file cannot be written.
     """
-    files = _sorted(_file(name, entry) for name, entry in _walk(root))
+    files = _sorted(_file(name, entry) for name, entry in walk(root))
     total = sum(file.size for file in files)
     with (
         working(ui, f"Packing {into.name}", total=total, unit="bytes") as work,
@@ -264,7 +264,7 @@ class _File:
     path: str = ""
 
 
-def _walk(folder: str | Path, below: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+def walk(folder: str | Path, below: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Yield what lies in a tree, by names relative to it: all but the directories that are not empty."""
     try:
         with os.scandir(folder) as entries:
@@ -277,7 +277,7 @@ def _walk(folder: str | Path, below: str = "") -> Iterator[tuple[str, os.DirEntr
             yield name, entry
             continue
         empty = True
-        for found in _walk(entry.path, f"{name}/"):
+        for found in walk(entry.path, f"{name}/"):
             empty = False
             yield found
         if empty:

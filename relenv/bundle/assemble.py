@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -17,11 +18,13 @@ from typing import TYPE_CHECKING
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from relenv import process
-from relenv.bundle.archive import Archive, Pack, codec, pack_tree, write_zip
+from relenv.bundle.archive import Pack, codec, pack_tree
+from relenv.bundle.content import exclude, include, keep_scripts, make_scripts, targets_of
+from relenv.bundle.formats import FORMATS, LEVELS, Job, Written, refuse, write
 from relenv.bundle.wheel import build_wheel, compiler_environ
 from relenv.download import sha256_of
-from relenv.environment import Environment, create, pip_environ, pip_install
-from relenv.errors import BuildError, CacheError, CheckError, ConfigError
+from relenv.environment import Environment, copy_tree, create, installed, pip_environ, pip_install
+from relenv.errors import BuildError, CacheError, CheckError, ConfigError, OutputError
 from relenv.inside import run_python
 from relenv.interpreter import Interpreter, Wanted
 from relenv.manifest import MANIFEST
@@ -33,13 +36,10 @@ from relenv.texts import template
 from relenv.ui import working
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from relenv.bundle.config import AppConfig
     from relenv.context import Context
-
-LEVEL = 6
-"""zlib's; 9 takes seven times as long for nothing."""
 
 MOVED = "moved to ünother place"
 """Where a bundle is checked: a directory with a space and a letter outside ASCII."""
@@ -55,13 +55,11 @@ for name in filter(None, names.split(".")):
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A bundle that was written."""
+    """A bundle that was written, in one format or several."""
 
-    path: Path
+    files: tuple[Written, ...]
     name: str
     """The directory it unpacks to."""
-    sha256: str
-    size: int
     python: str
     project: str
     version: str
@@ -77,56 +75,93 @@ class App:
     """As the project spells it."""
     version: str
     entry_points: tuple[EntryPoint, ...]
-    """Its console and gui scripts."""
+    """What its scripts call."""
+
+    @property
+    def scripts(self) -> tuple[str, ...]:
+        """The names of its scripts."""
+        return tuple(entry.name for entry in self.entry_points)
 
 
-def make_bundle(context: Context, config: AppConfig, *, output: Path | None) -> Bundle:
+def make_bundle(context: Context, config: AppConfig) -> Bundle:
     """Bundle a project.
 
     Args:
         context: the edges.
         config: the project.
-        output: the zip file to write, or None for one named after the bundle in the current directory.
 
     Raises:
         RelenvError: of one kind or another, see `relenv.errors`; nothing is left behind then.
     """
     wanted = Wanted(python=config.python, requires=config.requires_python, project=config.root)
-    try_writing((output or Path("x")).parent, hint="choose another place with --output FILE")
+    _prepare_output(config)
     interpreter = obtain_interpreter(context, wanted)
     with _workplace(context) as work:
-        pack = _pack(context, interpreter)
+        pack = _pack(context, interpreter, config.compression)
         app = _install_app(context, config, interpreter, pack, work)
         name = config.name or _file_name(config.project or app.name)
-        target = _target(output, name)
-        _finish(context, app, interpreter, name)
+        targets = {form: _target(config, name, form) for form in config.formats}
+        for form, target in targets.items():
+            refuse(form, target)
+        glibc = _finish(context, app, config, interpreter, name)
         moved = work / MOVED / name
         moved.parent.mkdir()
         app.environment.root.rename(moved)
         with working(context.ui, "Checking the bundle in another place"):
             _check(app, moved)
-        archive = write_zip(moved, target, top=name, base=pack, ui=context.ui, level=LEVEL, jobs=context.jobs)
-    return _describe(archive, app, interpreter, name)
-
-
-def _target(output: Path | None, name: str) -> Path:
-    """Return the file to write: a directory that the user named gets one named after the bundle."""
-    if output is None or output.is_dir():
-        return (output or Path()) / f"{name}.zip"
-    return output
-
-
-def _describe(archive: Archive, app: App, interpreter: Interpreter, name: str) -> Bundle:
+            _smoke(config.smoke, moved, work / f"{MOVED} again" / name)
+        job = Job(
+            tree=moved,
+            name=name,
+            title=f"{app.name} {app.version}",
+            facts={
+                "program": f"{app.name} {app.version}",
+                "python": interpreter.version,
+                "needs": f"{interpreter.triplet}, glibc {glibc} or newer",
+                "scripts": ", ".join(app.scripts),
+            },
+            scripts=app.scripts,
+            compression=config.compression,
+            pack=pack,
+            jobs=context.jobs,
+            ui=context.ui,
+        )
+        files = tuple(write(job, form, target) for form, target in targets.items())
     return Bundle(
-        path=archive.path,
+        files=files,
         name=name,
-        sha256=archive.sha256,
-        size=archive.size,
         python=interpreter.version,
         project=app.name,
         version=app.version,
-        scripts=tuple(entry.name for entry in app.entry_points),
+        scripts=app.scripts,
     )
+
+
+def _prepare_output(config: AppConfig) -> None:
+    """Find out before anything is built whether the result can be written.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    hint = "choose another place with --output"
+    if _is_folder(config):
+        try:
+            Path(config.output).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{config.output} cannot be created: {error.strerror}", hint=hint) from error
+        try_writing(Path(config.output), hint=hint)
+    else:
+        try_writing(Path(config.output).parent, hint=hint)
+
+
+def _is_folder(config: AppConfig) -> bool:
+    """Tell whether the output is a directory, in which files are named after the bundle."""
+    output = config.output
+    return not output or output.endswith("/") or len(config.formats) > 1 or Path(output).is_dir()
+
+
+def _target(config: AppConfig, name: str, form: str) -> Path:
+    return Path(config.output) / f"{name}{FORMATS[form].suffix}" if _is_folder(config) else Path(config.output)
 
 
 @contextmanager
@@ -163,21 +198,78 @@ def _install_app(context: Context, config: AppConfig, interpreter: Interpreter, 
     compiler = compiler_environ(context.toolchain(), context.environ)
     wheels = context.cache.root / "pip"
     context.cache.use(wheels)
-    environ = pip_environ(context.environ, wheels)
+    environ = {**pip_environ(context.environ, wheels), **_pip_settings(config)}
     with working(context.ui, f"Building {label}", f"Built {label}"):
         wheel = build_wheel(config.root, interpreter, work, label=label, environ=environ, compiler=compiler)
     environment = create(interpreter, work / "environment", share=True)
     with _unharmed(interpreter, pack):
         extras = f"[{','.join(config.extras)}]" if config.extras else ""
-        with working(context.ui, f"Installing {label} and its dependencies", f"Installed {label} and its dependencies"):
+        what = f"{label} and its dependencies"
+        with working(context.ui, f"Installing {what}", f"Installed {what}"), _wheels_for(config.glibc, environment):
             pip_install(
                 [environment.root / "bin" / "pip3"],
-                ["--no-compile", "--", f"{wheel}{extras}"],
+                ["--no-compile", "--", f"{wheel}{extras}", *config.group_requires],
                 environ={**environ, **compiler},
                 what=label,
             )
     _own_python(interpreter, environment.root)
-    return _app(environment, wheel, config)
+    return _with_scripts(_app(environment, wheel, config), config)
+
+
+def _pip_settings(config: AppConfig) -> dict[str, str]:
+    """Return what the project says of where packages come from, as pip's variables."""
+    links = (one if "://" in one else Path(one).as_uri() for one in config.find_links)  # a blank would part them
+    settings = {
+        "PIP_INDEX_URL": config.index_url,
+        "PIP_EXTRA_INDEX_URL": " ".join(config.extra_index_url),
+        "PIP_FIND_LINKS": " ".join(links),
+        "PIP_ONLY_BINARY": ",".join(config.only_binary),
+    }
+    return {name: value for name, value in settings.items() if value}
+
+
+@contextmanager
+def _wheels_for(glibc: str, environment: Environment) -> Iterator[None]:
+    """Let pip choose wheels for a glibc that is older than this machine's.
+
+    By the module that distributions have for such a thing: PEP 600, "Package installers".
+    """
+    module = environment.site_packages / "_manylinux.py"
+    if glibc:
+        minor = int(glibc.partition(".")[2])
+        code = f"def manylinux_compatible(major, minor, arch):\n    return (major, minor) <= (2, {minor})\n"
+        module.write_text(code, encoding="utf-8")
+    try:
+        yield
+    finally:
+        module.unlink(missing_ok=True)
+
+
+def _with_scripts(app: App, config: AppConfig) -> App:
+    """Give the environment the scripts that are configured, and return the project with these."""
+    root = app.environment.root
+    if config.new_scripts:
+        new = [EntryPoint(name, value, "console_scripts") for name, value in sorted(config.new_scripts.items())]
+        app = dataclasses.replace(app, entry_points=tuple(new))
+    elif config.scripts is not None:
+        keep_scripts(root, config.scripts)
+        app = dataclasses.replace(app, entry_points=_called(app, config.scripts))
+    if config.new_scripts or config.env:
+        make_scripts(root, targets_of(app.entry_points), config.env)
+    if config.new_scripts:
+        keep_scripts(root, app.scripts)
+    return app
+
+
+def _called(app: App, names: Collection[str]) -> tuple[EntryPoint, ...]:
+    """Return the entry points of scripts, whichever package they come from."""
+    found = {
+        entry.name: entry
+        for distribution in installed(app.environment)
+        for entry in distribution.entry_points
+        if entry.group in ("console_scripts", "gui_scripts")
+    }
+    return tuple(found[name] for name in names if name in found)
 
 
 def _app(environment: Environment, wheel: Path, config: AppConfig) -> App:
@@ -221,25 +313,46 @@ def _forget_origins(environment: Environment) -> list[Path]:
     return infos
 
 
-def _finish(context: Context, app: App, interpreter: Interpreter, name: str) -> None:
-    """Turn an environment into what is shipped: bytecode, no links, a manifest, a word to whoever unpacks it."""
+def _finish(context: Context, app: App, config: AppConfig, interpreter: Interpreter, name: str) -> str:
+    """Turn an environment into what is shipped: bytecode, no links, a manifest, a word to whoever unpacks it.
+
+    Returns:
+        The glibc that it needs.
+
+    Raises:
+        CheckError: that is newer than the project allows.
+    """
     root = app.environment.root
+    include(root, config.root, config.include)
+    exclude(root, config.exclude)
     given = {path.name for path in (interpreter.root / app.environment.site_packages.relative_to(root)).iterdir()}
     added = sorted(path for path in app.environment.site_packages.iterdir() if path.name not in given)
-    bytecode.compile_tree(root, *added)
+    if config.bytecode:
+        bytecode.compile_tree(root, *added)
     _resolve_links(root)
     manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-    scripts = [entry.name for entry in app.entry_points]
     floor, culprit = glibc_floor(app.environment.site_packages)
     glibc = ".".join(map(str, floor))
-    if culprit:
+    if culprit and config.glibc and floor > tuple(map(int, config.glibc.split("."))):
+        raise CheckError(
+            f"{culprit.relative_to(app.environment.site_packages)} needs glibc {glibc}, and glibc = {config.glibc}",
+            hint="another release of its package may have a wheel for older systems; or allow a newer glibc",
+        )
+    if culprit and not config.glibc:
         # the interpreter needs no more than 2.17, so this is a dependency's wheel
         context.ui.warn(
             f"the bundle needs glibc {glibc} because of {culprit.relative_to(app.environment.site_packages)}"
         )
-    manifest["bundle"] = {"glibc": glibc, "name": name, "project": app.name, "version": app.version, "scripts": scripts}
+    manifest["bundle"] = {
+        "glibc": glibc,
+        "name": name,
+        "project": app.name,
+        "version": app.version,
+        "scripts": list(app.scripts),
+    }
     write_text(root / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     write_text(root / "README.txt", _readme(app, interpreter, glibc))
+    return glibc
 
 
 def _readme(app: App, interpreter: Interpreter, glibc: str) -> str:
@@ -335,9 +448,31 @@ def _own_python(interpreter: Interpreter, root: Path) -> None:
             raise CheckError(f"a package installed a script named {name}, which is the interpreter's own name")
 
 
-def _pack(context: Context, interpreter: Interpreter) -> Pack:
+def _smoke(commands: Sequence[str], bundle: Path, root: Path) -> None:
+    """Run commands in a copy of the bundle: what they write, bytecode for one, is not shipped.
+
+    Args:
+        commands: for sh.
+        bundle: what is going to be shipped.
+        root: where the copy goes.
+
+    Raises:
+        CheckError: one fails.
+    """
+    if commands:
+        copy_tree(bundle, root)
+    env = {"PATH": f"{root / 'bin'}{os.pathsep}{os.defpath}", "HOME": str(root.parent), "LC_ALL": "C.UTF-8"}
+    for command in commands:
+        try:
+            process.run(["sh", "-c", command], cwd=root.parent, env=env)
+        except process.CommandError as error:
+            raise CheckError(f"smoke: `{command}` failed ({error.how}) in the bundle", detail=error.tail) from error
+
+
+def _pack(context: Context, interpreter: Interpreter, compression: str) -> Pack:
     """Return the interpreter's files, deflated once and for all."""
-    kind = re.sub(r"[^\w.]+", "-", codec(LEVEL))
+    level = LEVELS[compression]
+    kind = re.sub(r"[^\w.]+", "-", codec(level))
     final = interpreter.root.with_name(f"{interpreter.root.name}.pack-{kind}")
     context.cache.use(final)
     with context.cache.lock(final.name, context.ui):
@@ -347,4 +482,4 @@ def _pack(context: Context, interpreter: Interpreter) -> Pack:
             except CacheError:
                 remove_tree(final)
         with working(context.ui, f"Compressing Python {interpreter.version}, once for all bundles"):
-            return pack_tree(interpreter.root, final, level=LEVEL, jobs=context.jobs)
+            return pack_tree(interpreter.root, final, level=level, jobs=context.jobs)

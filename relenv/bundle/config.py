@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from packaging.dependency_groups import resolve_dependency_groups
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
+from relenv.bundle.keys import KEYS, TARGET
 from relenv.errors import ConfigError, UsageError
+from relenv.platforms import PLATFORMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 COMMAND_LINE = "the command line"
@@ -24,8 +27,18 @@ METADATA_TABLES = (("tool", "poetry"), ("tool", "flit", "metadata"))
 
 
 @dataclass(frozen=True, kw_only=True)
+class Include:
+    """Something of the project that goes into the bundle besides what its wheel holds."""
+
+    source: str
+    """Relative to the project."""
+    target: str
+    """Relative to the bundle."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AppConfig:
-    """A project and how it is to be bundled."""
+    """A project and how it is to be bundled: the keys of `relenv.bundle.keys`, and what they go by."""
 
     root: Path
     """The project's directory."""
@@ -36,52 +49,40 @@ class AppConfig:
     """The Python asked for: `3.13`, `3.13.15`, or empty for the default."""
     name: str = ""
     """The bundle's name; empty for the project's."""
+    output: str = ""
+    """A file or directory; empty for the current one."""
+    formats: tuple[str, ...] = ("zip",)
+    scripts: tuple[str, ...] | None = None
+    """Those to keep in bin/; None for all."""
+    new_scripts: Mapping[str, str] = field(default_factory=dict)
+    """Those to make, by name: `module:function`."""
     extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    """Names of dependency groups."""
+    group_requires: tuple[str, ...] = ()
+    """What these groups ask for, as requirements."""
+    index_url: str = ""
+    extra_index_url: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    """URLs, and absolute directories."""
+    only_binary: tuple[str, ...] = ()
+    glibc: str = ""
+    include: tuple[Include, ...] = ()
+    exclude: tuple[str, ...] = ()
+    """Globs relative to the bundle."""
+    bytecode: bool = True
+    env: Mapping[str, str] = field(default_factory=dict)
+    compression: str = "default"
+    smoke: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Key:
-    """One key of [tool.relenv]."""
-
-    what: str
-    """The type in words, for messages."""
-    accept: Callable[[Any], bool]
-
-
-def _is_name(value: object) -> bool:
-    return (
-        isinstance(value, str)
-        and value not in ("", ".", "..")
-        and value.isprintable()
-        and value == value.strip()
-        and not set(value) & set("/\\")
-        and len(value.encode()) <= LONGEST_NAME
-    )
-
-
-LONGEST_NAME = 200
-"""Bytes: file systems take 255, and we add a suffix."""
-
-KEYS: dict[str, Key] = {
-    "python": Key(
-        what='a version such as "3.13" or "3.13.15"',
-        accept=lambda value: isinstance(value, str) and all(part.isdigit() for part in value.split(".")),
-    ),
-    "name": Key(what="a file name without slashes", accept=_is_name),
-    "extras": Key(
-        what="a list of names",
-        accept=lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
-    ),
-}
-"""Every key of [tool.relenv]."""
-
-
-def load_config(project: Path, overrides: Mapping[str, Any] | None = None) -> AppConfig:
+def load_config(project: Path, overrides: Mapping[str, Any] | None = None, *, triplet: str = "") -> AppConfig:
     """Read and check the configuration of the project in a directory.
 
     Args:
         project: the directory.
         overrides: values that win over those of [tool.relenv], by the same names.
+        triplet: the kind of machine whose table in [tool.relenv.target] wins over [tool.relenv].
 
     Raises:
         ConfigError: there is no project, the file is no TOML, or a key is unknown or of the wrong type.
@@ -90,9 +91,10 @@ def load_config(project: Path, overrides: Mapping[str, Any] | None = None) -> Ap
         raise ConfigError(f"{project} is not a directory", hint="name the directory that holds pyproject.toml")
     file = project / "pyproject.toml"
     legacy = any((project / name).is_file() for name in LEGACY)
+    given = _checked(overrides or {}, COMMAND_LINE)
     if not file.is_file():
         if legacy:
-            return _configured(project, {}, _checked(overrides or {}, COMMAND_LINE), file)
+            return _configured(project, {}, given, file)
         raise ConfigError(
             f"there is no pyproject.toml in {project}",
             hint="run relenv in a project's directory, or name it: relenv bundle PATH",
@@ -104,8 +106,7 @@ def load_config(project: Path, overrides: Mapping[str, Any] | None = None) -> Ap
             f"{file} has no [project] table",
             hint='a project needs at least a name and a version there: name = "example", version = "1.0"',
         )
-    settings = {**_settings(data, file), **_checked(overrides or {}, COMMAND_LINE)}
-    return _configured(project, data, settings, file)
+    return _configured(project, data, {**_settings(data, file, triplet), **given}, file)
 
 
 def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, Any], file: Path) -> AppConfig:
@@ -113,13 +114,33 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
     name = metadata.get("name")
     if "project" in data and not (isinstance(name, str) and name):
         raise ConfigError(f"{file}: project.name is missing or no text", hint='name = "example" in [project]')
+    values = {name: settings.get(name, key.default) for name, key in KEYS.items()}
+    formats = values["format"] if isinstance(values["format"], list) else [values["format"]]
+    scripts = values["scripts"]
     return AppConfig(
         root=project,
         project=str(metadata.get("name", "")) or str(_table(data, "tool", "poetry").get("name", "")),
         requires_python=_requires_python(metadata, file),
-        python=settings.get("python", ""),
-        name=settings.get("name", ""),
-        extras=_extras(settings, metadata, file),
+        python=values["python"],
+        name=values["name"],
+        output=values["output"],
+        formats=tuple(dict.fromkeys(formats)),
+        scripts=None if scripts is None else tuple(scripts),
+        new_scripts=scripts if isinstance(scripts, dict) else {},
+        extras=_extras(values["extras"], metadata, file),
+        groups=tuple(values["groups"]),
+        group_requires=_groups(values["groups"], data, file),
+        index_url=values["index-url"],
+        extra_index_url=tuple(values["extra-index-url"]),
+        find_links=tuple(_place(one, project) for one in values["find-links"]),
+        only_binary=tuple(values["only-binary"]),
+        glibc=values["glibc"],
+        include=tuple(_include(one, project, file) for one in values["include"]),
+        exclude=tuple(values["exclude"]),
+        bytecode=values["bytecode"],
+        env=values["env"],
+        compression=values["compression"],
+        smoke=tuple(values["smoke"]),
     )
 
 
@@ -145,24 +166,46 @@ def _table(data: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
     return data
 
 
-def _settings(data: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
+def _settings(data: Mapping[str, Any], file: Path, triplet: str) -> Mapping[str, Any]:
     tools = data.get("tool", {})
     settings = tools.get("relenv", {}) if isinstance(tools, dict) else tools
     if not isinstance(settings, dict):
         raise ConfigError(f"{file}: tool.relenv must be a table, [tool.relenv]")
-    return _checked(settings, f"{file}: tool.relenv")
+    where = f"{file}: tool.relenv"
+    targets = settings.get(TARGET, {})
+    if not isinstance(targets, dict):
+        raise ConfigError(f"{where}.{TARGET} must be a table of tables, such as [tool.relenv.{TARGET}.{triplet}]")
+    for name, table in targets.items():
+        if name not in PLATFORMS:
+            raise ConfigError(
+                f"{where}.{TARGET} has an unknown kind of machine `{name}`",
+                hint=_nearest(name, PLATFORMS, "known ones"),
+            )
+        if not isinstance(table, dict):
+            raise ConfigError(f"{where}.{TARGET}.{name} must be a table")
+        _checked(table, f"{where}.{TARGET}.{name}")
+    own = {name: value for name, value in settings.items() if name != TARGET}
+    found = {**_checked(own, where), **targets.get(triplet, {})}
+    if found.get("output"):
+        # beside the project, wherever the user stands; a slash at its end says that it is a directory
+        found["output"] = f"{file.parent / found['output']}{'/' if found['output'].endswith('/') else ''}"
+    return found
 
 
 def _checked(settings: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     for name, value in settings.items():
         if name not in KEYS:
-            close = difflib.get_close_matches(name, KEYS, n=1)
-            hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(sorted(KEYS))}"
-            raise ConfigError(f"{where} has an unknown key `{name}`", hint=hint)
-        if not KEYS[name].accept(value):
+            raise ConfigError(f"{where} has an unknown key `{name}`", hint=_nearest(name, KEYS, "known keys"))
+        shape = KEYS[name].shape
+        if not shape.accept(value):
             kind = UsageError if where == COMMAND_LINE else ConfigError
-            raise kind(f"{where}: `{name}` must be {KEYS[name].what}, not {value!r}")
+            raise kind(f"{where}: `{name}` must be {shape.what}, not {value!r}")
     return settings
+
+
+def _nearest(name: str, names: Mapping[str, object], what: str) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean `{close[0]}`?" if close else f"{what}: {', '.join(sorted(names))}"
 
 
 def _requires_python(metadata: Mapping[str, Any], file: Path) -> SpecifierSet | None:
@@ -175,15 +218,44 @@ def _requires_python(metadata: Mapping[str, Any], file: Path) -> SpecifierSet | 
         raise ConfigError(f"{file}: project.requires-python is not a version range: {text!r}") from error
 
 
-def _extras(settings: Mapping[str, Any], metadata: Mapping[str, Any], file: Path) -> tuple[str, ...]:
-    extras = tuple(settings.get("extras", ()))
+def _place(text: str, project: Path) -> str:
+    return text if "://" in text else str((project / text).absolute())
+
+
+def _include(table: Mapping[str, str], project: Path, file: Path) -> Include:
+    source = table["from"].rstrip("/")
+    if not (project / source).exists():
+        raise ConfigError(f"{file}: tool.relenv.include names `{source}`, which is not there")
+    return Include(source=source, target=table.get("to", source).rstrip("/"))
+
+
+def _groups(names: list[str], data: Mapping[str, Any], file: Path) -> tuple[str, ...]:
+    if not names:
+        return ()
+    table = _table(data, "dependency-groups")
+    known = {canonicalize_name(name): name for name in table}
+    for name in names:
+        if canonicalize_name(name) not in known:
+            raise ConfigError(
+                f"{file}: tool.relenv.groups names `{name}`, which [dependency-groups] lacks",
+                hint=_nearest(name, table, "it has") if table else "PEP 735 tells what belongs there",
+            )
+    try:
+        return resolve_dependency_groups(table, *names)
+    except (ValueError, TypeError, LookupError, ExceptionGroup) as error:
+        first = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+        raise ConfigError(f"{file}: [dependency-groups] is not in order: {str(first).splitlines()[0]}") from error
+
+
+def _extras(names: list[str], metadata: Mapping[str, Any], file: Path) -> tuple[str, ...]:
+    extras = tuple(names)
     known = metadata.get("optional-dependencies")
     dynamic = metadata.get("dynamic")
     if not isinstance(known, dict) or (isinstance(dynamic, list) and "optional-dependencies" in dynamic):
         return extras  # the wheel will tell
-    names = {canonicalize_name(name) for name in known}
+    canonical = {canonicalize_name(name) for name in known}
     for extra in extras:
-        if canonicalize_name(extra) not in names:
+        if canonicalize_name(extra) not in canonical:
             close = difflib.get_close_matches(extra, known, n=1)
             hint = f"did you mean `{close[0]}`?" if close else f"it has: {', '.join(sorted(known)) or 'none'}"
             raise ConfigError(f"{file}: tool.relenv.extras names `{extra}`, which the project lacks", hint=hint)

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relenv.bundle.assemble import make_bundle
+from relenv.bundle.assemble import Bundle, make_bundle
 from relenv.bundle.config import load_config
-from relenv.commands.options import add_building, add_python
+from relenv.commands.keys import add_keys, overrides
+from relenv.commands.options import add_building
 from relenv.ui import size
 
 if TYPE_CHECKING:
@@ -36,37 +37,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="PROJECT",
         help="the project's directory (default: this one)",
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the zip to write (default: NAME.zip)")
-    add_python(parser)
     add_building(parser)
-    parser.add_argument("--name", metavar="NAME", help="the directory in the zip (default: the project's name)")
-    parser.add_argument(
-        "--extra",
-        dest="extras",
-        action="append",
-        metavar="EXTRA",
-        help="an extra of the project to install with it; may be repeated",
-    )
+    add_keys(parser)
     parser.add_argument("--json", action="store_true", help="print what was made as JSON")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Bundle the project."""
-    overrides = {
-        name: value for name, value in (("python", args.python), ("name", args.name), ("extras", args.extras)) if value
-    }
-    config = load_config(Path(args.project), overrides)
-    bundle = make_bundle(context, config, output=args.output)
+    config = load_config(Path(args.project), overrides(args), triplet=context.platform.triplet)
+    bundle = make_bundle(context, config)
     if not bundle.scripts:
         context.ui.warn(f"{bundle.project} has no console scripts: run it as bin/python3 -Im MODULE")
-    context.ui.step(
-        f"{bundle.path}: {bundle.project} {bundle.version} with Python {bundle.python}, {size(bundle.size)}"
-    )
+    for file in bundle.files:
+        what = f"{bundle.project} {bundle.version} with Python {bundle.python}, {size(file.size)}"
+        context.ui.step(f"{file.path}: {what}")
     for script in bundle.scripts:
         context.ui.note(f"run: {bundle.name}/bin/{script}")
     if args.json:
-        described = {**dataclasses.asdict(bundle), "path": str(bundle.path.absolute())}
-        sys.stdout.write(json.dumps(described) + "\n")
+        sys.stdout.write(json.dumps(_described(bundle)) + "\n")
     else:
-        sys.stdout.write(f"{bundle.path}\n")
+        sys.stdout.write("".join(f"{file.path}\n" for file in bundle.files))
     return 0
+
+
+def _described(bundle: Bundle) -> dict[str, object]:
+    files = [{**dataclasses.asdict(file), "path": str(file.path.absolute())} for file in bundle.files]
+    first = {name: files[0][name] for name in ("path", "sha256", "size")}
+    return {**first, **dataclasses.asdict(bundle), "files": files}

@@ -1,0 +1,163 @@
+"""What is in a bundle besides what installing its project puts there, and what is not: scripts, variables, files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from typing import TYPE_CHECKING
+
+from relenv.errors import CheckError, ConfigError
+from relenv.pip_shim.records import mend, site_packages
+from relenv.pip_shim.scripts import trampoline
+from relenv.store import remove_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from importlib.metadata import EntryPoint
+    from pathlib import Path
+
+    from relenv.bundle.config import Include
+
+INTERPRETERS = ("python", "pydoc")
+"""Programs of the interpreter's own in bin/, by how their names begin; `pip` is needed by nobody who runs a bundle."""
+
+SCRIPT = """\
+import sys
+{env}from {module} import {first}
+
+if __name__ == "__main__":
+    sys.exit({name}())
+"""
+ENV = """\
+import os
+from pathlib import Path
+
+root = str(Path(__file__).resolve().parents[1])
+for name, value in {table!r}.items():
+    os.environ.setdefault(name, value.replace("{{root}}", root))
+"""
+
+
+def keep_scripts(root: Path, names: Collection[str]) -> None:
+    """Remove the programs in bin/ that are neither the interpreter's nor of these names.
+
+    Raises:
+        ConfigError: one of the names is not there.
+    """
+    programs = root / "bin"
+    if missing := [name for name in names if not (programs / name).is_file()]:
+        there = sorted(path.name for path in programs.iterdir() if not path.name.startswith(INTERPRETERS))
+        raise ConfigError(
+            f"no package installs a script `{missing[0]}`", hint=f"these are installed: {', '.join(there)}"
+        )
+    gone = [path for path in programs.iterdir() if path.name not in names and not path.name.startswith(INTERPRETERS)]
+    drop(root, gone)
+
+
+def make_scripts(root: Path, scripts: Mapping[str, str], env: Mapping[str, str]) -> None:
+    """Write scripts that set variables which are not set, and call a function; RECORDs are told.
+
+    Args:
+        root: the bundle.
+        scripts: by name, `module:function`.
+        env: the variables; `{root}` in a value stands for the bundle's directory.
+    """
+    edits = {}
+    for name, target in scripts.items():
+        module, _, function = target.partition(":")
+        text = SCRIPT.format(
+            env=ENV.format(table=dict(env)) if env else "",
+            module=module,
+            first=function.partition(".")[0],
+            name=function,
+        )
+        path = root / "bin" / name
+        path.unlink(missing_ok=True)
+        edits[path] = trampoline(text.encode())
+        path.write_bytes(edits[path])
+        path.chmod(0o755)
+    contents = {f"../../../bin/{path.name}": data for path, data in edits.items()}
+    for site in site_packages(root):
+        _edit_records(site, lambda record: mend(record, contents))
+
+
+def targets_of(entries: Sequence[EntryPoint]) -> dict[str, str]:
+    """Return entry points as `make_scripts` takes them."""
+    return {entry.name: entry.value.partition("[")[0].replace(" ", "") for entry in entries}
+
+
+def include(root: Path, project: Path, includes: Sequence[Include]) -> None:
+    """Copy files and directories of the project into the bundle.
+
+    Raises:
+        ConfigError: something is there already.
+    """
+    for one in includes:
+        source, target = project / one.source, root / one.target
+        if target.exists() and not (source.is_dir() and target.is_dir()):
+            raise ConfigError(f"include: the bundle has a {one.target} already", hint="choose another place with `to`")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, symlinks=False, dirs_exist_ok=True)
+        else:
+            shutil.copy2(source, target)
+
+
+def exclude(root: Path, patterns: Sequence[str]) -> None:
+    """Leave out what globs name; RECORDs are told.
+
+    Raises:
+        ConfigError: a glob is none, or finds nothing: it is misspelt. CheckError: it names the interpreter.
+    """
+    for pattern in patterns:
+        try:
+            found = [path for path in root.glob(pattern) if path != root]
+        except (ValueError, NotImplementedError) as error:
+            raise ConfigError(f"exclude: {pattern!r} is no glob relative to the bundle: {error}") from error
+        if not found:
+            raise ConfigError(f"exclude: nothing in the bundle matches {pattern!r}")
+        if root / "bin" / "python3" in found:
+            raise CheckError(f"exclude: {pattern!r} would leave out the interpreter itself")
+        drop(root, found)
+
+
+def drop(root: Path, paths: Sequence[Path]) -> None:
+    """Remove files and directories, and their rows in RECORDs."""
+    gone = [str(path) for path in paths]
+    for path in paths:
+        remove_tree(path)
+
+    for site in site_packages(root):
+
+        def kept(record: bytes, site: Path = site) -> bytes:
+            lines = io.StringIO(record.decode("utf-8", "surrogateescape"), newline="")
+            rows = list(csv.reader(lines))
+            stays = [row for row in rows if row and not _is_below(site, row[0], gone)]
+            if len(stays) == len(rows):
+                return record
+            out = io.StringIO(newline="")
+            csv.writer(out, lineterminator="\n").writerows(stays)
+            return out.getvalue().encode("utf-8", "surrogateescape")
+
+        _edit_records(site, kept)
+
+
+def _is_below(site: Path, row: str, gone: Sequence[str]) -> bool:
+    # as os.path.normpath, of which Path has none
+    parts: list[str] = []
+    for part in (str(site) + "/" + row).split("/"):
+        if part == "..":
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    path = "/".join(parts)
+    return any(path == one or path.startswith(f"{one}/") for one in gone)
+
+
+def _edit_records(site: Path, edit: Callable[[bytes], bytes]) -> None:
+    for path in site.glob("*.dist-info/RECORD"):
+        data = path.read_bytes()
+        if (edited := edit(data)) != data:
+            path.unlink()  # it may be one with the store's
+            path.write_bytes(edited)

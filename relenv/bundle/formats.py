@@ -1,0 +1,209 @@
+"""What a bundle can be written as: one entry of FORMATS each. The same tree gives the same bytes in every one."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shlex
+import stat
+import tarfile
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relenv import process
+from relenv.bundle.archive import Pack, walk, write_zip
+from relenv.download import sha256_of
+from relenv.environment import copy_tree
+from relenv.errors import OutputError
+from relenv.recipes.model import BUILD_ENV
+from relenv.store import remove_tree
+from relenv.texts import template
+from relenv.ui import working
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from io import BufferedRandom
+
+    from relenv.ui import Ui
+
+WIDTH = 12
+"""Digits that a number may have in the header of a `run` file, which is as long before they are known as after."""
+LEVELS = {"store": 0, "fast": 1, "default": 6, "small": 9}
+"""zlib's; 9 takes seven times as long as 6 for a percent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A finished tree that is to be written."""
+
+    tree: Path
+    """Regular files and directories only."""
+    name: str
+    """The directory that it unpacks to."""
+    title: str
+    """`myproject 1.0`."""
+    facts: Mapping[str, str]
+    """What is said of it, in the order in which it is said."""
+    scripts: tuple[str, ...]
+    compression: str
+    """A key of LEVELS."""
+    pack: Pack
+    """What of the tree was deflated before."""
+    jobs: int
+    ui: Ui
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """A bundle that was written."""
+
+    format: str
+    path: Path
+    sha256: str
+    """Of the file; empty for a directory."""
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A way to write a bundle."""
+
+    suffix: str
+    """What the file's name ends in."""
+    write: Callable[[Job, Path], None]
+    """Writes a tree to a path, whole or not at all."""
+
+
+def write(job: Job, name: str, path: Path) -> Written:
+    """Write a tree in a format.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    FORMATS[name].write(job, path)
+    if path.is_dir():
+        size = sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
+        return Written(format=name, path=path, sha256="", size=size)
+    return Written(format=name, path=path, sha256=sha256_of(path), size=path.stat().st_size)
+
+
+def refuse(name: str, path: Path) -> None:
+    """Refuse a place before anything is built for it: a directory is not replaced.
+
+    Raises:
+        OutputError: something is there.
+    """
+    if name == "dir" and path.exists():
+        raise OutputError(f"{path} exists already", hint="remove it, or choose another place with --output")
+
+
+def _zip(job: Job, path: Path) -> None:
+    level = LEVELS[job.compression]
+    write_zip(job.tree, path, top=job.name, base=job.pack, ui=job.ui, level=level, jobs=job.jobs)
+
+
+def _tar_gz(job: Job, path: Path) -> None:
+    with working(job.ui, f"Packing {path.name}"), _beside(path) as out:
+        _write_tar_gz(job, out)
+
+
+def _write_tar_gz(job: Job, out: BufferedRandom) -> None:
+    # neither a name nor a time in the header: the same tree gives the same bytes
+    with (
+        gzip.GzipFile(filename="", mode="wb", compresslevel=LEVELS[job.compression], fileobj=out, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.GNU_FORMAT) as tar,
+    ):
+        for name, entry in sorted(walk(job.tree), key=lambda one: one[0]):
+            process.check()
+            _add(tar, f"{job.name}/{name}", Path(entry.path))
+
+
+def _add(tar: tarfile.TarFile, name: str, path: Path) -> None:
+    member = tarfile.TarInfo(name.rstrip("/"))
+    member.mtime = int(BUILD_ENV["SOURCE_DATE_EPOCH"])
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        member.type, member.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(member)
+        return
+    member.size, member.mode = status.st_size, 0o755 if status.st_mode & 0o100 else 0o644
+    with path.open("rb") as file:
+        tar.addfile(member, file)
+
+
+def _dir(job: Job, path: Path) -> None:
+    refuse("dir", path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with working(job.ui, f"Copying to {path}"), _writing(path):
+        try:
+            copy_tree(job.tree, partial)
+            partial.rename(path)
+        finally:
+            remove_tree(partial)
+
+
+def _run(job: Job, path: Path) -> None:
+    """Write an executable file: a header in sh, and behind it the tar.gz that it unpacks."""
+    with working(job.ui, f"Packing {path.name}"), _beside(path, mode=0o755) as out:
+        # the header tells the length of the payload and its checksum: it is written twice, at the same length
+        out.write(_header(job, payload="0" * 64, size=0))
+        start = out.tell()
+        _write_tar_gz(job, out)
+        size = out.tell() - start
+        out.seek(start)
+        payload = hashlib.file_digest(out, "sha256").hexdigest()
+        out.seek(0)
+        out.write(_header(job, payload=payload, size=size))
+
+
+def _header(job: Job, *, payload: str, size: int) -> bytes:
+    main = job.name if job.name in job.scripts or not job.scripts else job.scripts[0]
+    values = {
+        "TITLE": job.title,
+        "NAME": shlex.quote(job.name),
+        "SCRIPTS": shlex.quote(" ".join(job.scripts)),
+        "MAIN": shlex.quote(main if job.scripts else "python3"),
+        "CHECKSUM": payload,
+        "SIZE": f"{size:<{WIDTH}}",
+        "SKIP": " " * WIDTH,
+        "FACTS": "\n".join(f"{what}: {value}" for what, value in job.facts.items()),
+    }
+    text = template("run.sh.in", values).encode()
+    return text.replace(b"skip=" + b" " * WIDTH, f"skip={len(text) + 1:<{WIDTH}}".encode())
+
+
+@contextmanager
+def _beside(path: Path, mode: int = 0o644) -> Iterator[BufferedRandom]:
+    """Give a file that becomes `path` if the body ends well, and nothing otherwise."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with _writing(path):
+        try:
+            with partial.open("w+b") as out:
+                yield out
+            partial.chmod(mode)
+            partial.replace(path)
+        finally:
+            with suppress(OSError):
+                partial.unlink()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"cannot write {path}: {reason}", hint="choose another place, or make room") from error
+
+
+FORMATS: dict[str, Format] = {
+    "zip": Format(suffix=".zip", write=_zip),
+    "tar.gz": Format(suffix=".tar.gz", write=_tar_gz),
+    "dir": Format(suffix="", write=_dir),
+    "run": Format(suffix=".run", write=_run),
+}
+"""The keys are those that `format` of [tool.relenv] takes."""

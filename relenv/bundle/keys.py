@@ -1,0 +1,335 @@
+"""THE table of what can be configured: checked at the door, an option of the command line, a part of the JSON schema.
+
+A key is one entry of KEYS. Its shape says what values it takes, in words, as JSON schema, and from the command line.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+LONGEST_NAME = 200
+"""Bytes: file systems take 255, and we add a suffix."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What values a key takes."""
+
+    what: str
+    """In words, for messages: `"name" must be ...`."""
+    schema: Mapping[str, Any]
+    """As JSON schema (draft 7)."""
+    accept: Callable[[Any], bool]
+    many: bool = False
+    """Whether the option may be repeated."""
+    read: Callable[[Any], Any] = lambda text: text
+    """From the option's text, or texts, to the value; raises ValueError."""
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and "\0" not in value
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, str) and "\0" not in one for one in value.values())
+
+
+def _is_name(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and value not in ("", ".", "..")
+        and value.isprintable()
+        and value == value.strip()
+        and not set(value) & set("/\\")
+        and len(value.encode()) <= LONGEST_NAME
+    )
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    """Return `NAME=VALUE` options as a table."""
+    table = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ValueError(f"{text!r} is not NAME=VALUE")
+        table[name] = value
+    return table
+
+
+def matching(pattern: str, what: str) -> Shape:
+    """Return the shape of texts that a regular expression describes."""
+    compiled = re.compile(pattern)
+    return Shape(
+        what=what,
+        schema={"type": "string", "pattern": f"^({pattern})$"},
+        accept=lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None,
+    )
+
+
+def choice(*names: str) -> Shape:
+    """Return the shape of one of some names."""
+    return Shape(
+        what="one of " + ", ".join(f'"{name}"' for name in names),
+        schema={"enum": list(names)},
+        accept=lambda value: isinstance(value, str) and value in names,
+    )
+
+
+def one_or_several(*names: str) -> Shape:
+    """Return the shape of one of some names, or a list of them."""
+    one = choice(*names)
+    return Shape(
+        what=f"{one.what}, or a list of them",
+        schema={"oneOf": [one.schema, {"type": "array", "items": one.schema, "minItems": 1, "uniqueItems": True}]},
+        accept=lambda value: (
+            one.accept(value) or (isinstance(value, list) and bool(value) and all(map(one.accept, value)))
+        ),
+        many=True,
+    )
+
+
+TEXT = Shape(what="a text", schema={"type": "string", "minLength": 1}, accept=_is_text)
+TEXTS = Shape(
+    what="a list of texts",
+    schema={"type": "array", "items": {"type": "string", "minLength": 1}},
+    accept=_is_texts,
+    many=True,
+)
+TABLE = Shape(
+    what='a table of texts, { NAME = "value" }',
+    schema={"type": "object", "additionalProperties": {"type": "string"}},
+    accept=_is_table,
+    many=True,
+    read=_pairs,
+)
+FLAG = Shape(what="true or false", schema={"type": "boolean"}, accept=lambda value: isinstance(value, bool))
+NAME = Shape(
+    what="a file name without slashes",
+    schema={"type": "string", "pattern": r"^[^/\\]+$", "maxLength": LONGEST_NAME},
+    accept=_is_name,
+)
+NAMES = Shape(
+    what="a list of names", schema={"type": "array", "items": {"type": "string"}}, accept=_is_texts, many=True
+)
+
+
+def _is_scripts(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_name, value)) and all(
+            isinstance(target, str) and re.fullmatch(REFERENCE, target) for target in value.values()
+        )
+    return isinstance(value, list) and all(map(_is_name, value))
+
+
+REFERENCE = r"\w+(\.\w+)*:\w+(\.\w+)*"
+"""Of an object in a module, as of an entry point without extras."""
+
+
+def _read_scripts(texts: list[str]) -> list[str] | dict[str, str]:
+    return _pairs(texts) if any("=" in text for text in texts) else texts
+
+
+SCRIPTS = Shape(
+    what='a list of console scripts, or a table { NAME = "module:function" }',
+    schema={
+        "oneOf": [
+            {"type": "array", "items": NAME.schema},
+            {"type": "object", "additionalProperties": {"type": "string", "pattern": f"^{REFERENCE}$"}},
+        ]
+    },
+    accept=_is_scripts,
+    many=True,
+    read=_read_scripts,
+)
+
+
+def _is_inside(value: object) -> bool:
+    """Tell whether a text is a relative path that leads nowhere else."""
+    return isinstance(value, str) and bool(value) and not value.startswith("/") and ".." not in value.split("/")
+
+
+def _is_includes(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, dict) and set(one) in ({"from"}, {"from", "to"}) and all(map(_is_inside, one.values()))
+        for one in value
+    )
+
+
+def _read_includes(texts: list[str]) -> list[dict[str, str]]:
+    return [dict(zip(("from", "to"), text.split(":", 1), strict=False)) for text in texts]
+
+
+INCLUDES = Shape(
+    what='a list of { from = "path in the project", to = "path in the bundle" }',
+    schema={
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"from": {"type": "string"}, "to": {"type": "string"}},
+            "required": ["from"],
+            "additionalProperties": False,
+        },
+    },
+    accept=_is_includes,
+    many=True,
+    read=_read_includes,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """A key of [tool.relenv]."""
+
+    shape: Shape
+    summary: str
+    """One line, in lower case and without a full stop."""
+    example: str
+    """A value as TOML, as `relenv init` writes it."""
+    default: Any = None
+    option: str = ""
+    """Its name on the command line, if that is not the key itself."""
+    metavar: str = field(default="VALUE")
+
+
+KEYS: dict[str, Key] = {
+    "python": Key(
+        shape=matching(r"\d+(\.\d+)*", 'a version such as "3.13" or "3.13.15"'),
+        summary='the Python to bundle: "3.13" for the newest 3.13 that can be had, "3.13.15" for exactly that one',
+        example='"3.13"',
+        default="",
+        metavar="VERSION",
+    ),
+    "name": Key(
+        shape=NAME,
+        summary="the bundle's name: of the file, and of the directory in it (default: the project's name)",
+        example='"myproject"',
+        default="",
+        metavar="NAME",
+    ),
+    "output": Key(
+        shape=TEXT,
+        summary="where the bundle goes: a file, or a directory that exists (default: here)",
+        example='"dist/bundles"',
+        default="",
+        metavar="PATH",
+    ),
+    "format": Key(
+        shape=one_or_several("zip", "tar.gz", "dir", "run"),
+        summary="what to write, one or several: zip, tar.gz, dir, or run for one executable file that unpacks itself",
+        example='["zip", "run"]',
+        default="zip",
+        metavar="FORMAT",
+    ),
+    "scripts": Key(
+        shape=SCRIPTS,
+        summary="the console scripts to keep in bin/, or new ones as name and function (default: all installed ones)",
+        example='["myproject"]',
+        option="script",
+        metavar="NAME[=MODULE:FUNCTION]",
+    ),
+    "extras": Key(
+        shape=NAMES,
+        summary="extras of the project to install with it",
+        example='["postgres"]',
+        default=[],
+        option="extra",
+        metavar="EXTRA",
+    ),
+    "groups": Key(
+        shape=NAMES,
+        summary="dependency groups of the project to install with it (PEP 735)",
+        example='["deploy"]',
+        default=[],
+        option="group",
+        metavar="GROUP",
+    ),
+    "index-url": Key(
+        shape=TEXT,
+        summary="the package index, in place of the one that pip is configured for",
+        example='"https://pypi.example.org/simple"',
+        default="",
+        metavar="URL",
+    ),
+    "extra-index-url": Key(
+        shape=TEXTS,
+        summary="further package indexes",
+        example='["https://example.org/simple"]',
+        default=[],
+        metavar="URL",
+    ),
+    "find-links": Key(
+        shape=TEXTS,
+        summary="directories (relative to the project) or pages with wheels and sdists",
+        example='["wheelhouse"]',
+        default=[],
+        metavar="PATH|URL",
+    ),
+    "only-binary": Key(
+        shape=NAMES,
+        summary='packages that are installed from wheels or not at all; [":all:"] for all',
+        example='[":all:"]',
+        default=[],
+        metavar="NAME",
+    ),
+    "glibc": Key(
+        shape=matching(r"2\.\d+", 'a version of glibc such as "2.28"'),
+        summary="the oldest glibc that the bundle must run on: wheels are chosen for it, or it fails",
+        example='"2.28"',
+        default="",
+        metavar="VERSION",
+    ),
+    "include": Key(
+        shape=INCLUDES,
+        summary="files and directories of the project to put into the bundle besides what its wheel holds",
+        example='[{ from = "data", to = "share/myproject" }]',
+        default=[],
+        metavar="FROM[:TO]",
+    ),
+    "exclude": Key(
+        shape=TEXTS,
+        summary="what to leave out of the bundle, as globs relative to it",
+        example='["lib/python3.*/site-packages/*/tests"]',
+        default=[],
+        metavar="GLOB",
+    ),
+    "bytecode": Key(
+        shape=FLAG,
+        summary="whether to ship compiled bytecode: it takes a third more room, and starts at once",
+        example="true",
+        default=True,
+    ),
+    "env": Key(
+        shape=TABLE,
+        summary="variables that its scripts set if they are not set; {root} stands for the bundle's directory",
+        example='{ MYPROJECT_DATA = "{root}/share/myproject" }',
+        default={},
+        metavar="NAME=VALUE",
+    ),
+    "compression": Key(
+        shape=choice("fast", "default", "small", "store"),
+        summary="how hard to compress",
+        example='"default"',
+        default="default",
+        metavar="HOW",
+    ),
+    "smoke": Key(
+        shape=TEXTS,
+        summary="commands to run in the finished bundle, moved elsewhere; one that fails is an error",
+        example='["myproject --version"]',
+        default=[],
+        metavar="COMMAND",
+    ),
+}
+"""Every key of [tool.relenv], in the order in which they are documented."""
+
+TARGET = "target"
+"""The table of tables that override keys for a kind of machine: [tool.relenv.target.<triplet>]."""

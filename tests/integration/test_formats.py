@@ -1,0 +1,227 @@
+"""Every format of a bundle, and what the keys of [tool.relenv] do to what is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import AWKWARD, EXAMPLE, Outcome, say
+from wheels import make_wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Relenv
+
+
+@pytest.fixture(scope="session")
+def bundles(relenv: Relenv, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example in every format."""
+    folder = tmp_path_factory.mktemp("bundles") / "of all formats"
+    project = shutil.copytree(
+        EXAMPLE, folder.parent / "sitewatch", ignore=shutil.ignore_patterns("build", "*.egg-info")
+    )
+    options = [word for name in ("zip", "tar.gz", "dir", "run") for word in ("--format", name)]
+    made = json.loads(relenv("bundle", project, "--json", "-o", f"{folder}/", *options).stdout)
+    assert [file["format"] for file in made["files"]] == ["zip", "tar.gz", "dir", "run"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "sitewatch",
+        "sitewatch.run",
+        "sitewatch.tar.gz",
+        "sitewatch.zip",
+    ]
+    return folder
+
+
+def test_all_hold_the_same(bundles: Path, tmp_path: Path) -> None:
+    for name, command in {
+        "zip": ["unzip", "-q", bundles / "sitewatch.zip"],
+        "tar": ["tar", "-xzf", bundles / "sitewatch.tar.gz"],
+        "run": [bundles / "sitewatch.run", "--extract", "sitewatch"],
+    }.items():
+        place = tmp_path / f"{AWKWARD} {name}"
+        place.mkdir()
+        subprocess.run(command, cwd=place, check=True)
+        same = ["diff", "-r", bundles / "sitewatch", place / "sitewatch"]
+        assert subprocess.run(same, check=False, capture_output=True).returncode == 0
+        assert say(place / "sitewatch/bin/sitewatch", "--help").startswith("usage: sitewatch")
+    assert not [path for path in (bundles / "sitewatch").rglob("*") if path.is_symlink()]
+
+
+def test_made_again_they_are_the_same(relenv: Relenv, bundles: Path, tmp_path: Path) -> None:
+    project = shutil.copytree(bundles.parent / "sitewatch", tmp_path / "another place")
+    options = [word for name in ("zip", "tar.gz", "run") for word in ("--format", name)]
+    made = json.loads(relenv("bundle", project, "--json", "-o", f"{tmp_path}/", *options).stdout)
+    for file in made["files"]:
+        path = tmp_path / f"sitewatch.{file['format']}"
+        assert path.read_bytes() == (bundles / path.name).read_bytes(), path.name
+
+
+# --- run
+
+
+def started(program: Path, *words: str, **env: str) -> Outcome:
+    path = {"PATH": os.environ["PATH"]}
+    done = subprocess.run([program, *words], env=path | env, capture_output=True, text=True, check=False)
+    return Outcome(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
+def test_run_unpacks_once_and_starts(bundles: Path, tmp_path: Path) -> None:
+    program = bundles / "sitewatch.run"
+    for first in (True, False):
+        outcome = started(program, "--help", HOME=str(tmp_path))
+        assert outcome.code == 0, outcome.stderr
+        assert outcome.stdout.startswith("usage: sitewatch")
+        (place,) = (tmp_path / ".cache").glob("relenv-run-*/*")
+        mark = place / "mark"
+        assert mark.exists() is not first
+        mark.touch()
+    assert str(place) in started(program, "--info", HOME=str(tmp_path)).stdout
+    assert "python: 3." in started(program, "--info", HOME=str(tmp_path)).stdout
+    (tmp_path / "linked").symlink_to(program)
+    assert started(tmp_path / "linked", "--", "--help", HOME=str(tmp_path)).code == 0
+    assert started(program, "--verify").stdout.endswith("sitewatch.run: whole\n")
+
+
+def test_run_without_a_home(bundles: Path, tmp_path: Path) -> None:
+    assert started(bundles / "sitewatch.run", "--help", TMPDIR=str(tmp_path)).code == 0
+    assert list(tmp_path.glob("relenv-run-*/sitewatch-*"))
+    assert started(bundles / "sitewatch.run", "--help", RELENV_RUN_DIR=str(tmp_path / "mine")).code == 0
+    assert list(tmp_path.glob("mine/sitewatch-*"))
+
+
+def test_four_runs_at_once(bundles: Path, tmp_path: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    command = [bundles / "sitewatch.run", "--help"]
+    running = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    said = [process.communicate()[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0, 0]
+    assert len(set(said)) == 1
+    (base,) = (tmp_path / ".cache").iterdir()
+    assert len(list(base.iterdir())) == 1
+
+
+@pytest.mark.parametrize("how", ["cut", "changed", "no room"])
+def test_a_run_file_that_cannot_unpack_leaves_nothing(bundles: Path, tmp_path: Path, how: str) -> None:
+    data = (bundles / "sitewatch.run").read_bytes()
+    program = tmp_path / "sitewatch.run"
+    middle = len(data) // 2
+    program.write_bytes({"cut": data[:middle], "changed": data[:middle] + b"x" * 9 + data[middle + 9 :]}.get(how, data))
+    program.chmod(0o755)
+    command = ["sh", "-c", 'ulimit -f 100; "$0" --help', program] if how == "no room" else [program, "--help"]
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home")}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode in (1, 126)
+    assert ("it is cut short" if how == "cut" else "cannot unpack into") in done.stderr
+    assert list((tmp_path / "home/.cache").glob("relenv-run-*/*")) == []
+    assert list((tmp_path / "home/.cache").glob("relenv-run-*/.part*")) == []
+    if how == "changed":
+        assert "does not have the checksum" in started(program, "--verify").stderr
+
+
+# --- keys
+
+
+def bundled(relenv: Relenv, project: Path, tmp_path: Path, *options: str | Path) -> Path:
+    tmp_path.mkdir(exist_ok=True)
+    relenv("bundle", project, "--format", "dir", "-o", tmp_path / "made", *options)
+    return tmp_path / "made"
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    """A project with two scripts, a dependency with one, a group, and data."""
+    make_wheel(tmp_path / "wheels", "rlnvhelper", console={"rlnvhelper": "rlnvhelper:main"})
+    make_wheel(tmp_path / "wheels", "rlnvtool", console={"rlnvtool": "rlnvtool:main"})
+    project = tmp_path / "app"
+    (project / "data").mkdir(parents=True)
+    (project / "data/text.txt").write_text("hello")
+    (project / "app.py").write_text(
+        "import os\ndef one():\n    print('one', os.environ.get('APP_DATA'))\ndef two():\n    print('two')\n"
+    )
+    (project / "pyproject.toml").write_text(
+        '[project]\nname = "app"\nversion = "1.0"\ndependencies = ["rlnvhelper"]\n'
+        'scripts = { one = "app:one", two = "app:two" }\n'
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        "[tool.setuptools]\npy-modules = ['app']\n"
+        '[dependency-groups]\ndeploy = ["rlnvtool"]\n'
+        '[tool.relenv]\nfind-links = ["../wheels"]\n'
+    )
+    return project
+
+
+def test_scripts_env_and_files(relenv: Relenv, app: Path, tmp_path: Path) -> None:
+    with (app / "pyproject.toml").open("a") as file:
+        file.write(
+            'scripts = ["one", "rlnvhelper"]\ngroups = ["deploy"]\nbytecode = false\n'
+            'env = { APP_DATA = "{root}/share/app/text.txt" }\n'
+            'include = [{ from = "data", to = "share/app" }]\nexclude = ["include", "lib/python3.*/ensurepip"]\n'
+            'smoke = ["one", "rlnvhelper"]\n'
+        )
+    made = bundled(relenv, app, tmp_path)
+    programs = {path.name for path in (made / "bin").iterdir()}
+    assert {"one", "rlnvhelper"} <= programs
+    assert not programs & {"two", "rlnvtool", "pip3"}
+    assert list(made.glob("lib/python3.*/site-packages/rlnvtool.py"))
+    assert not (made / "include").exists()
+    assert not list(made.glob("lib/python3.*/site-packages/__pycache__/app.*"))
+    moved = made.rename(tmp_path / AWKWARD)
+    assert say(moved / "bin/one") == f"one {moved}/share/app/text.txt\n"
+    assert say(moved / "bin/one", env={"APP_DATA": "mine"}) == "one mine\n"
+    assert (moved / "share/app/text.txt").read_text() == "hello"
+    errors = [
+        one for one in json.loads(relenv("check", "--json", moved).stdout)["findings"] if one["severity"] == "error"
+    ]
+    assert errors == []
+
+
+def test_new_scripts(relenv: Relenv, app: Path, tmp_path: Path) -> None:
+    made = bundled(relenv, app, tmp_path, "--script", "start=app:two")
+    assert say(made / "bin/start") == "two\n"
+    assert not {path.name for path in (made / "bin").iterdir()} & {"one", "two", "rlnvhelper", "pip3"}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--smoke", "two; exit 3"], (9, "smoke: `two; exit 3` failed (exit 3) in the bundle")),
+        (["--script", "three"], (3, "no package installs a script `three`")),
+        (["--script", "start=app:three"], (9, "the script start (app:three) cannot start in the bundle")),
+        (["--exclude", "no/such"], (3, "exclude: nothing in the bundle matches 'no/such'")),
+        (["--exclude", "bin/*"], (9, "would leave out the interpreter itself")),
+        (["--format", "rar"], (2, "`format` must be one of")),
+        (["--only-binary", ":all:", "--group", "missing"], (3, "`missing`, which [dependency-groups] lacks")),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    relenv: Relenv, app: Path, tmp_path: Path, options: list[str], expected: tuple[int, str]
+) -> None:
+    outcome = relenv("bundle", app, "-o", tmp_path / "made.zip", *options, check=False)
+    assert outcome.code == expected[0], outcome.stderr
+    assert expected[1] in outcome.errors[0]
+    assert not (tmp_path / "made.zip").exists()
+
+
+def test_a_directory_is_not_replaced(relenv: Relenv, app: Path, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made/app").mkdir()
+    outcome = relenv("bundle", app, "--format", "dir", "-o", tmp_path / "made", check=False)
+    assert (outcome.code, outcome.errors[0]) == (10, f"error: {tmp_path}/made/app exists already")
+
+
+def test_wheels_are_chosen_for_an_older_glibc(relenv: Relenv, app: Path, tmp_path: Path) -> None:
+    for version, tag in (("1.0", "manylinux_2_17_x86_64"), ("2.0", "manylinux_2_28_x86_64")):
+        wheel = make_wheel(tmp_path / "wheels", "rlnvtagged", version)
+        wheel.rename(wheel.with_name(f"rlnvtagged-{version}-py3-none-{tag}.whl"))
+    with (app / "pyproject.toml").open("a") as file:
+        file.write('groups = ["deploy"]\n')
+    text = (app / "pyproject.toml").read_text().replace('deploy = ["rlnvtool"]', 'deploy = ["rlnvtagged"]')
+    (app / "pyproject.toml").write_text(text)
+    for glibc, version in (("2.17", "1.0"), ("2.28", "2.0")):
+        made = bundled(relenv, app, tmp_path / glibc, "--glibc", glibc)
+        assert list(made.glob(f"lib/python3.*/site-packages/rlnvtagged-{version}.dist-info"))
+        assert not list(made.glob("lib/python3.*/site-packages/_manylinux.py"))

@@ -1,0 +1,167 @@
+"""The keys of [tool.relenv]: the same in pyproject.toml, on the command line, in the JSON schema and in the docs."""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+from validate_pyproject.api import Validator
+from validate_pyproject.error_reporting import ValidationError
+from validate_pyproject.plugins import PluginWrapper
+
+from relenv.bundle.config import Include, load_config
+from relenv.bundle.formats import FORMATS, LEVELS
+from relenv.bundle.keys import KEYS
+from relenv.bundle.schema import tool_schema
+from relenv.commands.keys import add_keys, overrides
+from relenv.errors import ConfigError, UsageError
+
+PROJECT = '[project]\nname = "example"\nversion = "1"\n'
+DOCS = Path(__file__).parents[2] / "docs" / "bundle.md"
+
+GOOD: dict[str, list[Any]] = {
+    "python": ["3.13", "3.13.15"],
+    "name": ["shown", "with blank"],
+    "output": ["dist/"],
+    "format": ["zip", ["zip", "run"]],
+    "scripts": [["one"], {"one": "module.sub:function.call"}],
+    "extras": [["web"]],
+    "groups": [["deploy"]],
+    "index-url": ["https://example.org"],
+    "extra-index-url": [["https://example.org"]],
+    "find-links": [["wheels", "https://example.org"]],
+    "only-binary": [[":all:"]],
+    "glibc": ["2.28"],
+    "include": [[{"from": "a"}], [{"from": "a", "to": "b/c"}]],
+    "exclude": [["lib/*"]],
+    "bytecode": [False],
+    "env": [{"A": "b", "C": ""}],
+    "compression": ["small"],
+    "smoke": [["one --version"]],
+}
+BAD: dict[str, list[Any]] = {
+    "python": [3.13, "3.x", ""],
+    "name": ["a/b", 1, "."],
+    "output": ["", 1],
+    "format": ["rar", [], ["zip", "rar"], 1],
+    "scripts": ["one", {"one": "module"}, {"a/b": "m:f"}, [1]],
+    "extras": ["web", [1]],
+    "groups": ["deploy"],
+    "index-url": [""],
+    "extra-index-url": ["https://example.org"],
+    "find-links": ["wheels"],
+    "only-binary": [":all:"],
+    "glibc": ["3.1", 2.28],
+    "include": ["a", [{"to": "b"}], [{"from": "../a"}], [{"from": "/a"}], [{"from": "a", "x": "b"}]],
+    "exclude": ["lib"],
+    "bytecode": ["yes"],
+    "env": [["A=b"], {"A": 1}],
+    "compression": ["best", 9],
+    "smoke": ["one"],
+}
+
+
+def valid(name: str, value: Any) -> bool:
+    return Draft7Validator(tool_schema()).is_valid({name: value})
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_values_are_taken_and_refused(name: str) -> None:
+    shape = KEYS[name].shape
+    for value in GOOD[name]:
+        assert shape.accept(value), value
+        assert valid(name, value), value
+    for value in BAD[name]:
+        assert not shape.accept(value), value
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_the_example_and_the_default_are_values(name: str) -> None:
+    key = KEYS[name]
+    value = tomllib.loads(f"x = {key.example}")["x"]
+    assert key.shape.accept(value)
+    assert valid(name, value)
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_each_key_is_documented(name: str) -> None:
+    assert f"| `{name}` | `--{KEYS[name].option or name}`" in DOCS.read_text(encoding="utf-8")
+
+
+def test_formats_and_levels_are_those_that_exist() -> None:
+    for name in FORMATS:
+        assert KEYS["format"].shape.accept(name)
+    for name in LEVELS:
+        assert KEYS["compression"].shape.accept(name)
+
+
+def given(*words: str) -> dict[str, Any]:
+    parser = argparse.ArgumentParser()
+    add_keys(parser)
+    return dict(overrides(parser.parse_args(words)))
+
+
+def test_every_key_has_an_option() -> None:
+    assert given() == {}
+    assert given("--format", "zip", "--format", "run") == {"format": ["zip", "run"]}
+    assert given("--no-bytecode", "--name", "x") == {"bytecode": False, "name": "x"}
+    assert given("--env", "A=b=c", "--env", "D=") == {"env": {"A": "b=c", "D": ""}}
+    assert given("--script", "one", "--script", "two") == {"scripts": ["one", "two"]}
+    assert given("--script", "one=m:f") == {"scripts": {"one": "m:f"}}
+    assert given("--include", "a:b", "--include", "c") == {"include": [{"from": "a", "to": "b"}, {"from": "c"}]}
+    assert given("-o", "x.zip", "--extra", "web") == {"output": "x.zip", "extras": ["web"]}
+    with pytest.raises(UsageError, match="--env: 'A' is not NAME=VALUE"):
+        given("--env", "A")
+
+
+def loaded(tmp_path: Path, text: str, **overridden: Any) -> Any:
+    (tmp_path / "pyproject.toml").write_text(PROJECT + text, encoding="utf-8")
+    return load_config(tmp_path, overridden, triplet="x86_64-linux-gnu")
+
+
+def test_a_target_wins_and_the_command_line_over_it(tmp_path: Path) -> None:
+    text = (
+        '[tool.relenv]\nglibc = "2.17"\nname = "a"\n'
+        '[tool.relenv.target.x86_64-linux-gnu]\nglibc = "2.28"\n[tool.relenv.target.aarch64-linux-gnu]\nname = "b"\n'
+    )
+    config = loaded(tmp_path, text)
+    assert (config.glibc, config.name) == ("2.28", "a")
+    assert loaded(tmp_path, text, glibc="2.31").glibc == "2.31"
+    with pytest.raises(ConfigError, match="unknown kind of machine `x86-linux`"):
+        loaded(tmp_path, "[tool.relenv.target.x86-linux]\n")
+    with pytest.raises(ConfigError, match=r"target.arm64-macos has an unknown key `nmae`"):
+        loaded(tmp_path, '[tool.relenv.target.arm64-macos]\nnmae = "x"\n')
+
+
+def test_groups_are_resolved(tmp_path: Path) -> None:
+    groups = '[dependency-groups]\nbase = ["one>1"]\nDeploy = [{ include-group = "base" }, "two"]\n'
+    assert loaded(tmp_path, groups + '[tool.relenv]\ngroups = ["deploy"]\n').group_requires == ("one>1", "two")
+    with pytest.raises(ConfigError, match="`deplyo`") as caught:
+        loaded(tmp_path, groups + '[tool.relenv]\ngroups = ["deplyo"]\n')
+    assert caught.value.hint == "did you mean `Deploy`?"
+    broken = '[dependency-groups]\na = [{ include-group = "b" }]\n[tool.relenv]\ngroups = ["a"]\n'
+    with pytest.raises(ConfigError, match=r"\[dependency-groups\] is not in order: Dependency group 'b' not found"):
+        loaded(tmp_path, broken)
+
+
+def test_paths_are_meant_from_the_project(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    text = '[tool.relenv]\nfind-links = ["wheels"]\noutput = "out/"\ninclude = [{ from = "data/" }]\n'
+    config = loaded(tmp_path, text)
+    assert config.find_links == (str(tmp_path / "wheels"),)
+    assert config.output == f"{tmp_path}/out/"
+    assert config.include == (Include(source="data", target="data"),)
+    with pytest.raises(ConfigError, match="include names `date`, which is not there"):
+        loaded(tmp_path, '[tool.relenv]\ninclude = [{ from = "date" }]\n')
+
+
+def test_validate_pyproject_knows_the_table() -> None:
+    validator = Validator(extra_plugins=[PluginWrapper("relenv", tool_schema)])
+    project = {"name": "example", "version": "1"}
+    validator({"project": project, "tool": {"relenv": {"python": "3.13", "format": ["zip"]}}})
+    with pytest.raises(ValidationError):
+        validator({"project": project, "tool": {"relenv": {"pyhton": "3.13"}}})
