@@ -23,8 +23,7 @@ def run_python(root: Path, *arguments: str, cwd: Path | None = None, writing: bo
     Raises:
         process.CommandError: it failed.
     """
-    env = {"PATH": os.defpath, "HOME": str(root), "LC_ALL": "C.UTF-8"} | (
-        {} if writing else {"PYTHONDONTWRITEBYTECODE": "1"}
-    )
-    env["PIP_CONFIG_FILE"] = os.devnull
-    return process.run([root / "bin" / "python3", "-I", *arguments], cwd=cwd, env=env)
+    env = {"PATH": os.defpath, "HOME": str(root), "LC_ALL": "C.UTF-8", "PIP_CONFIG_FILE": os.devnull}
+    # -I passes over PYTHONDONTWRITEBYTECODE
+    options = ("-I",) if writing else ("-I", "-B")
+    return process.run([root / "bin" / "python3", *options, *arguments], cwd=cwd, env=env)
