@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relenv import __version__, manifest, pip_shim, process, relocate
+from relenv import __version__, inside, manifest, pip_shim, process, relocate
 from relenv.errors import BuildError, CheckError
 from relenv.inside import run_python
 from relenv.recipes.cpython import EXTENSIONS, in_files, series_of
@@ -33,7 +33,7 @@ TEMPLATES = ("ensurepip.py.in", "sysconfigdata.py.in")
 def layout_key() -> str:
     """Return a hash of the code and the texts that turn artifacts into an interpreter."""
     digest = hashlib.sha256(__version__.encode())
-    files = [Path(__file__)]
+    files = [Path(__file__), Path(inside.__file__)]
     for package in (manifest, relocate, pip_shim):
         files += [path for root in package.__path__ for path in Path(root).rglob("*") if path.is_file()]
     for path in sorted(files, key=lambda path: path.name):

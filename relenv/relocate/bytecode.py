@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from relenv import process
 from relenv.errors import BuildError
+from relenv.store import remove_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+CACHE = "__pycache__"
 SKIP = r"bad_coding|badsyntax|lib2to3/tests|/site-packages/.*/(templates|cookiecutter)/"
 """Files that are no Python of this version on purpose."""
 
@@ -22,7 +24,8 @@ SKIP = r"bad_coding|badsyntax|lib2to3/tests|/site-packages/.*/(templates|cookiec
 def compile_tree(root: Path, *paths: Path) -> None:
     """Compile every .py file in or below some paths.
 
-    In one process, in a fixed order: how objects are shared in a .pyc depends on what was compiled before it.
+    In one process, in a fixed order, from nothing: how objects are shared in a .pyc depends on what was compiled and
+    imported before it, and on whether that came from source or from bytecode.
 
     Args:
         root: the environment; its interpreter does the work, and paths become relative to it.
@@ -33,14 +36,18 @@ def compile_tree(root: Path, *paths: Path) -> None:
     """
     if not paths:
         return
+    for path in paths:
+        for stale in [path] if path.name == CACHE else sorted(path.rglob(CACHE)):
+            remove_tree(stale)
     options = ("-q", "-q", "-f", "--invalidation-mode", "unchecked-hash", "-x", SKIP)
     try:
         process.run(
             [
                 root / "bin" / "python3",
-                *("-I", "-W", "ignore", "-m", "compileall", *options, "-s", str(root)),
+                *("-s", "-P", "-B", "-W", "ignore", "-m", "compileall", *options, "-s", str(root)),
                 *paths,
             ],
+            # not -I, which passes over the seed
             env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"},
         )
     except process.CommandError as error:

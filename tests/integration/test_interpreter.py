@@ -16,6 +16,7 @@ from conftest import AWKWARD, Relenv, say
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
+from relenv.relocate import bytecode
 from relenv.relocate.elf import elf_files, inspect
 
 GLIBC = re.compile(r"(ld-linux.*|lib(c|m|dl|pthread|rt|util|crypt|resolv))\.so\.\d+")
@@ -223,6 +224,18 @@ def test_sqlite_has_its_extensions(interpreter: Path) -> None:
         "MATH_FUNCTIONS",
     ):
         assert f"ENABLE_{name}" in options
+
+
+def test_bytecode_does_not_depend_on_what_was_compiled_before(interpreter: Path, moved: Path) -> None:
+    library = next(moved.glob("lib/python3.*"))
+    compiled = [path for path in moved.rglob("*.pyc") if "pip" not in path.parts]
+    assert len(compiled) > 500
+    for path in compiled[::3]:
+        path.unlink()
+    subprocess.run([moved / "bin/python3", "-I", "-c", "import functools, asyncio, json"], check=True)
+    bytecode.compile_tree(moved, library)
+    differing = subprocess.run(["diff", "-rq", interpreter, moved], check=False, capture_output=True)
+    assert differing.returncode == 0, differing.stdout
 
 
 def test_bytecode_is_there_and_never_stale(interpreter: Path, moved: Path) -> None:
