@@ -53,11 +53,12 @@ STORED = r"store/(\w[^/]*)"
 
 KINDS = (
     Kind(
-        name="interpreters, for bundles",
-        pattern=re.compile(r"store/(((?:python|fetched)-[^/]+?)\.pack-[^/]+)"),
+        name="parts of bundles",
+        pattern=re.compile(r"store/((?:trimmed|layer|builder)-(python-[^-/]+-[^-/]+)-[^/]+)"),
         serves=r"store/\2",
         planned=True,
     ),
+    Kind(name="parts of bundles", pattern=re.compile(r"store/((?:trimmed|layer|builder)-fetched-[^/]+)")),
     Kind(name="interpreters", pattern=re.compile(r"store/(python-[^/]+)"), planned=True),
     Kind(name="interpreters, fetched", pattern=re.compile(r"store/(fetched-[^/]+)")),
     Kind(name="interpreters, as tarballs", pattern=re.compile(r"store/(tarball-[^/]+)"), planned=True),
@@ -71,7 +72,8 @@ KINDS = (
     ),
     Kind(name="left over", pattern=re.compile(r"downloads/([^/]+)\.(part|copy|pip)"), waste=True),
     Kind(name="sources", pattern=re.compile(r"downloads/([^/]+)"), planned=True),
-    Kind(name="pip's wheels", pattern=re.compile(r"(pip[^/]*)")),
+    Kind(name="wheels of pip and uv", pattern=re.compile(r"(pip[^/]*|uv)")),
+    Kind(name="what was resolved", pattern=re.compile(r"(resolutions)")),
     Kind(name="logs of builds", pattern=re.compile(r"logs/([^/]+)"), serves=r"store/\1"),
     Kind(name="left over", pattern=re.compile(r"work/([^/]+)\.(partial|\d+)"), waste=True),
     Kind(name="left over", pattern=re.compile(r"work/(gone-\w+)"), waste=True),

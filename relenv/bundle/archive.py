@@ -16,12 +16,16 @@ import struct
 import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import deflate
 
 from relenv.errors import CacheError, CheckError, OutputError
 from relenv.store import remove_tree
@@ -47,13 +51,15 @@ ZIP64_LIMIT = 0xFFFF_FFFF
 ZIP64_COUNT = 0xFFFF
 """Likewise for the number of members, in two bytes."""
 
-LARGE = 4 << 20
-"""Files of more bytes than this are streamed: never more than a chunk of them is in memory."""
+LARGE = 8 << 20
+"""Files of more bytes than this are streamed, through zlib: never more than a chunk of them is in memory."""
 CHUNK = 1 << 18
 """Bytes handed to zlib at once. Part of the result: what zlib finds may depend on how its input was cut."""
 BATCH_BYTES = 1 << 20
 BATCH_FILES = 64
 """What a thread is handed at once: enough to be worth the hand-over, little enough to keep few in memory."""
+HIGHEST_STREAMED = 9
+"""zlib's best level; libdeflate's is 12."""
 MOST_JOBS = 8
 """More threads than this wait for the one that writes, and each may hold two files of LARGE bytes."""
 
@@ -154,24 +160,26 @@ class Pack:
             raise _damaged(pack.root, "its index makes no sense") from error
 
 
+@cache
 def codec(level: int) -> str:
-    """Return what decides how deflated bytes come out: the library, its version and the level.
+    """Return what decides how deflated bytes come out: the libraries, their versions and the level.
 
-    Whoever keeps packs by a key makes this a part of it: `write_zip` takes nothing from a pack of another
-    codec, since what an archive holds must not depend on what happens to be cached.
+    Whoever keeps packs by a key makes this a part of it: what an archive holds must not depend on what happens to be
+    cached.
     """
-    return f"zlib {zlib.ZLIB_RUNTIME_VERSION} level {level}"
+    return f"libdeflate {version('deflate')} zlib {zlib.ZLIB_RUNTIME_VERSION} level {level}"
 
 
-def pack_tree(root: Path, into: Path, *, level: int = 6, jobs: int | None = None) -> Pack:
+def pack_tree(root: Path, into: Path, *, level: int = 9, jobs: int | None = None, but: Sequence[Pack] = ()) -> Pack:
     """Squeeze the regular files of a tree into a pack; links are passed over.
 
     Args:
         root: the tree.
         into: the pack, a directory. It appears whole or not at all, and replaces an older one; callers that
             share it with other processes hold a lock.
-        level: zlib's, 0 (store) to 9.
+        level: libdeflate's, 0 (store) to 12.
         jobs: threads; None for one a processor.
+        but: packs whose contents are left out.
 
     Raises:
         CheckError: a file cannot be read, or changed meanwhile.
@@ -184,8 +192,8 @@ def pack_tree(root: Path, into: Path, *, level: int = 6, jobs: int | None = None
         try:
             remove_tree(partial)
             partial.mkdir(parents=True)
-            with pack.blob.open("w+b") as blob, _squeezer(level, None) as squeezer:
-                known = _fill(blob, files, squeezer, jobs)
+            with pack.blob.open("w+b") as blob:
+                known = _fill(blob, files, _Squeezer(level=level), jobs, leave=but)
             index = {
                 "format": PACK_FORMAT,
                 "codec": pack.codec,
@@ -205,11 +213,12 @@ def write_zip(
     into: Path,
     *,
     top: str,
-    base: Pack | None,
+    bases: Sequence[Pack],
     ui: Ui,
-    level: int = 6,
+    level: int = 9,
     epoch: int = 0,
     jobs: int | None = None,
+    digests: Mapping[str, str] | None = None,
     last: Callable[[Sequence[Member]], tuple[str, bytes]] | None = None,
 ) -> Archive:
     """Pack a tree as `top/...`: the same files give the same bytes, whoever packs them, when and where.
@@ -221,11 +230,12 @@ def write_zip(
         root: the tree: regular files and directories.
         into: the zip file. It appears whole or not at all, and replaces an older one.
         top: the directory that it unpacks to.
-        base: contents that need not be squeezed again.
+        bases: contents that need not be squeezed again.
         ui: gets the progress.
-        level: zlib's, 0 (store) to 9.
+        level: libdeflate's, 0 (store) to 12.
         epoch: seconds since 1970, as in SOURCE_DATE_EPOCH; what lies before 1980 becomes 1980-01-01.
         jobs: threads; None for one a processor.
+        digests: the sha256 of files, by their names, as far as it is known: those in a base are not read.
         last: makes one more file out of the list of all others, such as a manifest: its name, which the tree
             must not have, and its content.
 
@@ -239,7 +249,7 @@ def write_zip(
     total = sum(file.size for file in files)
     with (
         working(ui, f"Packing {into.name}", total=total, unit="bytes") as work,
-        _squeezer(level, base) as squeezer,
+        _squeezer(level, bases, digests or {}) as squeezer,
         _fresh(into) as out,
     ):
         archive = _Zip(out, top=top, epoch=epoch)
@@ -337,32 +347,39 @@ class _Squeezer:
     """What turns contents into what is stored of them. Safe to use from several threads."""
 
     level: int
-    known: Mapping[str, Packed] = field(default_factory=dict)
-    blob: int = -1
-    """The file descriptor of the pack's blob."""
-    root: Path | None = None
-    """The pack."""
+    bases: Sequence[tuple[Pack, int]] = ()
+    """Each with the file descriptor of its blob."""
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     def files(self, batch: Sequence[_File]) -> list[tuple[_File, _Content | None]]:
         """Squeeze some files; None stands for a large one, to be streamed when its turn has come."""
-        return [(file, None if file.size > LARGE else self.squeeze(b"".join(_chunks(file)))) for file in batch]
+        return [(file, self._ready(file)) for file in batch]
+
+    def _ready(self, file: _File) -> _Content | None:
+        if (digest := self.digests.get(file.name)) and (found := self._known(digest)):
+            _, _, packed = found
+            return _Content(facts=packed.facts, data=b"".join(self._copy(*found))) if file.size <= LARGE else None
+        return None if file.size > LARGE else self.squeeze(b"".join(_chunks(file)))
+
+    def _known(self, digest: str) -> tuple[Pack, int, Packed] | None:
+        return next(((pack, blob, pack.known[digest]) for pack, blob in self.bases if digest in pack.known), None)
 
     def squeeze(self, raw: bytes) -> _Content:
         """Squeeze what is in memory."""
         sha256 = hashlib.sha256(raw).hexdigest()
-        if packed := self.known.get(sha256):
-            return _Content(facts=packed.facts, data=b"".join(self._copy(packed)))
+        if found := self._known(sha256):
+            return _Content(facts=found[2].facts, data=b"".join(self._copy(*found)))
         data, method = raw, STORED
-        if self.level and len(deflated := zlib.compress(raw, self.level, wbits=-zlib.MAX_WBITS)) < len(raw):
+        if self.level and len(deflated := bytes(deflate.deflate_compress(raw, self.level))) < len(raw):
             data, method = deflated, DEFLATED
         facts = Facts(size=len(raw), crc32=zlib.crc32(raw), sha256=sha256, method=method, length=len(data))
         return _Content(facts=facts, data=data)
 
     def stream(self, file: _File, out: BufferedRandom) -> Facts:
         """Squeeze a file of any size to where `out` stands."""
-        if packed := self._find(file):
-            out.writelines(self._copy(packed))
-            return packed.facts
+        if found := self._find(file):
+            out.writelines(self._copy(*found))
+            return found[2].facts
         start = out.tell()
         if self.level:
             facts = _pour(file, out, self.level)
@@ -372,48 +389,49 @@ class _Squeezer:
             out.truncate()
         return _pour(file, out, 0)
 
-    def _find(self, file: _File) -> Packed | None:
-        if not self.known:
+    def _find(self, file: _File) -> tuple[Pack, int, Packed] | None:
+        if not self.bases:
             return None
+        if known := self.digests.get(file.name):
+            return self._known(known)
         digest = hashlib.sha256()
         for chunk in _chunks(file):
             digest.update(chunk)
-        return self.known.get(digest.hexdigest())
+        return self._known(digest.hexdigest())
 
-    def _copy(self, packed: Packed) -> Iterator[bytes]:
+    def _copy(self, pack: Pack, blob: int, packed: Packed) -> Iterator[bytes]:
         check, offset, end = 0, packed.offset, packed.offset + packed.facts.length
         while offset < end:
             try:
-                chunk = os.pread(self.blob, min(CHUNK, end - offset), offset)
+                chunk = os.pread(blob, min(CHUNK, end - offset), offset)
             except OSError as error:
-                raise _damaged(self.root, error.strerror or str(error)) from error
+                raise _damaged(pack.root, error.strerror or str(error)) from error
             if not chunk:
-                raise _damaged(self.root, "its blob is cut short")
+                raise _damaged(pack.root, "its blob is cut short")
             check = zlib.crc32(chunk, check)
             offset += len(chunk)
             yield chunk
         if check != packed.check:
-            raise _damaged(self.root, f"wrong checksum at {packed.offset}")
+            raise _damaged(pack.root, f"wrong checksum at {packed.offset}")
 
 
 @contextmanager
-def _squeezer(level: int, base: Pack | None) -> Iterator[_Squeezer]:
-    if base is None or base.codec != codec(level):
-        yield _Squeezer(level=level)
-        return
-    try:
-        blob = os.open(base.blob, os.O_RDONLY)
-    except OSError as error:
-        raise _damaged(base.root, error.strerror or str(error)) from error
-    try:
-        yield _Squeezer(level=level, known=base.known, blob=blob, root=base.root)
-    finally:
-        os.close(blob)
+def _squeezer(level: int, bases: Sequence[Pack], digests: Mapping[str, str]) -> Iterator[_Squeezer]:
+    with ExitStack() as stack:
+        opened = []
+        for base in bases:
+            try:
+                blob = os.open(base.blob, os.O_RDONLY)
+            except OSError as error:
+                raise _damaged(base.root, error.strerror or str(error)) from error
+            stack.callback(os.close, blob)
+            opened.append((base, blob))
+        yield _Squeezer(level=level, bases=opened, digests=digests)
 
 
 def _pour(file: _File, out: BufferedRandom, level: int) -> Facts:
     """Write a file's content to `out`, deflated unless the level is 0."""
-    deflater = zlib.compressobj(level, wbits=-zlib.MAX_WBITS) if level else None
+    deflater = zlib.compressobj(min(level, HIGHEST_STREAMED), wbits=-zlib.MAX_WBITS) if level else None
     sha256, crc32, length = hashlib.sha256(), 0, 0
     for chunk in _chunks(file):
         sha256.update(chunk)
@@ -465,7 +483,9 @@ def _batches(files: Sequence[_File]) -> Iterator[list[_File]]:
 # --- a pack -----------------------------------------------------------------------------------------------
 
 
-def _fill(blob: BufferedRandom, files: Sequence[_File], squeezer: _Squeezer, jobs: int | None) -> dict[str, Packed]:
+def _fill(
+    blob: BufferedRandom, files: Sequence[_File], squeezer: _Squeezer, jobs: int | None, *, leave: Sequence[Pack]
+) -> dict[str, Packed]:
     known: dict[str, Packed] = {}
     with closing(_squeezed(files, squeezer, jobs)) as contents:
         for file, content in contents:
@@ -473,7 +493,7 @@ def _fill(blob: BufferedRandom, files: Sequence[_File], squeezer: _Squeezer, job
             if content:
                 blob.write(content.data)
             facts = content.facts if content else squeezer.stream(file, blob)
-            if facts.sha256 in known:
+            if facts.sha256 in known or any(facts.sha256 in pack.known for pack in leave):
                 blob.seek(offset)
                 blob.truncate()
             else:

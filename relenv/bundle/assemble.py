@@ -7,7 +7,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,21 +14,21 @@ from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name
 
 from relenv import process
-from relenv.bundle.archive import Pack, codec, pack_tree
-from relenv.bundle.content import exclude, include, keep_scripts, make_scripts, targets_of
-from relenv.bundle.formats import FORMATS, LEVELS, Job, Written, refuse, write
-from relenv.bundle.wheel import build_wheel, compiler_environ
-from relenv.download import sha256_of
-from relenv.environment import Environment, copy_tree, create, installed, pip_environ, pip_install
-from relenv.errors import BuildError, CacheError, CheckError, ConfigError, OutputError
+from relenv.bundle.content import exclude, include, keep_scripts, make_scripts, open_up, targets_of
+from relenv.bundle.dependencies import Site, installer_for, resolve
+from relenv.bundle.formats import FORMATS, Job, Written, refuse, write
+from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_python, packs, trimmed
+from relenv.bundle.prune import kept
+from relenv.bundle.wheel import Builders, Wheel, build_wheel, compiler_environ
+from relenv.environment import Environment, copy_tree, installed, pip_environ
+from relenv.errors import CheckError, ConfigError, OutputError
 from relenv.inside import run_python
 from relenv.interpreter import Interpreter, Wanted
 from relenv.manifest import MANIFEST
 from relenv.obtain import obtain_interpreter
-from relenv.relocate import bytecode
 from relenv.relocate.elf import glibc_floor
 from relenv.store import remove_tree, try_writing, write_text
 from relenv.texts import template
@@ -43,6 +42,15 @@ if TYPE_CHECKING:
 
 MOVED = "moved to ünother place"
 """Where a bundle is checked: a directory with a space and a letter outside ASCII."""
+
+NO_NETWORK = {
+    **dict.fromkeys(("PIP_NO_INDEX", "UV_OFFLINE"), "1"),
+    "PIP_RETRIES": "0",
+    # nothing listens there: whatever would ask a network fails at once
+    **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"),
+    **dict.fromkeys(("no_proxy", "NO_PROXY"), ""),
+}
+"""What has pip and uv use what is here, and nothing else."""
 
 IMPORT = """\
 import importlib, sys
@@ -97,16 +105,19 @@ def make_bundle(context: Context, config: AppConfig) -> Bundle:
     _prepare_output(config)
     interpreter = obtain_interpreter(context, wanted)
     with _workplace(context) as work:
-        pack = _pack(context, interpreter, config.compression)
-        app = _install_app(context, config, interpreter, pack, work)
-        name = config.name or _file_name(config.project or app.name)
+        site = _site(context, config, interpreter, work)
+        wheel = _build(site)
+        name = config.name or _file_name(config.project or wheel.name)
         targets = {form: _target(config, name, form) for form in config.formats}
         for form, target in targets.items():
             refuse(form, target)
-        glibc = _finish(context, app, config, interpreter, name)
+        treatment = Treatment(prune=config.prune, bytecode=config.bytecode, keep=kept(wheel.texts()))
+        below = _dependencies(site, wheel, treatment)
         moved = work / MOVED / name
         moved.parent.mkdir()
-        app.environment.root.rename(moved)
+        link(below, moved)
+        app = _install(site, wheel, Environment(root=moved, interpreter=interpreter), treatment)
+        glibc = _finish(context, app, config, interpreter, name)
         with working(context.ui, "Checking the bundle in another place"):
             _check(app, moved)
             _smoke(config.smoke, moved, work / f"{MOVED} again" / name)
@@ -122,7 +133,8 @@ def make_bundle(context: Context, config: AppConfig) -> Bundle:
             },
             scripts=app.scripts,
             compression=config.compression,
-            pack=pack,
+            packs=packs(context, below, config.compression) if "zip" in config.formats else (),
+            digests=digests(moved, below),
             jobs=context.jobs,
             ui=context.ui,
         )
@@ -192,57 +204,98 @@ def _file_name(project: str) -> str:
     return re.sub(r"[^\w.-]+", "-", project)
 
 
-def _install_app(context: Context, config: AppConfig, interpreter: Interpreter, pack: Pack, work: Path) -> App:
-    """Build the project's wheel and install it with its dependencies into a fresh environment."""
-    label = config.project or config.root.resolve().name
+def _site(context: Context, config: AppConfig, interpreter: Interpreter, work: Path) -> Site:
     compiler = compiler_environ(context.toolchain(), context.environ)
-    wheels = context.cache.root / "pip"
-    context.cache.use(wheels)
-    environ = {**pip_environ(context.environ, wheels), **_pip_settings(config)}
-    with working(context.ui, f"Building {label}", f"Built {label}"):
-        wheel = build_wheel(config.root, interpreter, work, label=label, environ=environ, compiler=compiler)
-    environment = create(interpreter, work / "environment", share=True)
-    with _unharmed(interpreter, pack):
-        extras = f"[{','.join(config.extras)}]" if config.extras else ""
-        what = f"{label} and its dependencies"
-        with working(context.ui, f"Installing {what}", f"Installed {what}"), _wheels_for(config.glibc, environment):
-            pip_install(
-                [environment.root / "bin" / "pip3"],
-                ["--no-compile", "--", f"{wheel}{extras}", *config.group_requires],
-                environ={**environ, **compiler},
-                what=label,
-            )
-    _own_python(interpreter, environment.root)
-    return _with_scripts(_app(environment, wheel, config), config)
+    pip, uv = context.cache.root / "pip", context.cache.root / "uv"
+    for wheels in (pip, uv):
+        context.cache.use(wheels)
+    environ = pip_environ(context.environ, pip) | _pip_settings(config) | {"UV_CACHE_DIR": str(uv)} | compiler
+    label = config.project or config.root.resolve().name
+    return Site(
+        context=context,
+        config=config,
+        interpreter=interpreter,
+        environ=environ | (NO_NETWORK if config.offline else {}),
+        work=work,
+        label=label,
+    )
+
+
+def _build(site: Site) -> Wheel:
+    """Build the project's wheel, and see whether it is for this Python and has the extras that are wanted."""
+    config = site.config
+    builders = Builders(
+        context=site.context,
+        interpreter=site.interpreter,
+        environ=site.environ,
+        label=site.label,
+        delegate=config.build_backend,
+        offline=config.offline,
+        refresh=config.refresh,
+    )
+    if config.wheel:
+        wheel = Wheel.read(config.wheel)
+    else:
+        with working(site.context.ui, f"Building {site.label}", f"Built {site.label}"):
+            wheel = Wheel.read(build_wheel(config.root, builders, site.work))
+    if not wheel.requires_python.contains(site.interpreter.version):
+        raise ConfigError(
+            f"{site.label} requires Python {wheel.requires_python}, and {site.interpreter.version} is to be bundled",
+            hint="choose another with `python` in [tool.relenv], or with --python",
+        )
+    offered = {canonicalize_name(extra) for extra in wheel.extras}
+    if unknown := [extra for extra in config.extras if canonicalize_name(extra) not in offered]:
+        raise ConfigError(
+            f"{wheel.name} has no extra `{unknown[0]}`", hint=f"it has: {', '.join(sorted(offered)) or 'none'}"
+        )
+    return wheel
+
+
+def _dependencies(site: Site, wheel: Wheel, treatment: Treatment) -> Layer:
+    """Return what the bundle holds besides the project: the interpreter and the dependencies, ready for use."""
+    installer = installer_for(site.context, site.config)
+    requirements = [*wheel.requires(site.interpreter, site.config.extras), *site.config.group_requires]
+    wanted = resolve(site, installer, requirements)
+    if wanted.empty:
+        return trimmed(site.context, site.interpreter, treatment)
+
+    def fill(environment: Environment) -> None:
+        what = f"what {site.label} needs"
+        with working(site.context.ui, f"Installing {what}", f"Installed {what}"):
+            installer.install(site, environment, wanted)
+
+    key = wanted.key and json.dumps([installer.name, site.config.glibc, wanted.key])
+    return layer(site.context, site.interpreter, treatment, key=key, fill=fill, work=site.work)
+
+
+def _install(site: Site, wheel: Wheel, environment: Environment, treatment: Treatment) -> App:
+    """Install the project's wheel, and give it bytecode and its scripts."""
+    config, root = site.config, environment.root
+    tops = wheel.install(environment)
+    own_python(site.interpreter, root)
+    app = _with_scripts(_app(environment, wheel, config), config)
+    if not config.isolated:
+        open_up(root)
+    include(root, config.root, config.include)
+    finish(root, treatment, treatment.keep, tops)
+    exclude(root, config.exclude, site.interpreter.root)
+    return app
 
 
 def _pip_settings(config: AppConfig) -> dict[str, str]:
-    """Return what the project says of where packages come from, as pip's variables."""
+    """Return what the project says of where packages come from, as the variables of pip and uv."""
     links = (one if "://" in one else Path(one).as_uri() for one in config.find_links)  # a blank would part them
+    found = " ".join(links)
     settings = {
         "PIP_INDEX_URL": config.index_url,
         "PIP_EXTRA_INDEX_URL": " ".join(config.extra_index_url),
-        "PIP_FIND_LINKS": " ".join(links),
+        "PIP_FIND_LINKS": found,
         "PIP_ONLY_BINARY": ",".join(config.only_binary),
+        "UV_DEFAULT_INDEX": config.index_url,
+        "UV_INDEX": " ".join(config.extra_index_url),
+        "UV_FIND_LINKS": found.replace(" ", ","),
     }
     return {name: value for name, value in settings.items() if value}
-
-
-@contextmanager
-def _wheels_for(glibc: str, environment: Environment) -> Iterator[None]:
-    """Let pip choose wheels for a glibc that is older than this machine's.
-
-    By the module that distributions have for such a thing: PEP 600, "Package installers".
-    """
-    module = environment.site_packages / "_manylinux.py"
-    if glibc:
-        minor = int(glibc.partition(".")[2])
-        code = f"def manylinux_compatible(major, minor, arch):\n    return (major, minor) <= (2, {minor})\n"
-        module.write_text(code, encoding="utf-8")
-    try:
-        yield
-    finally:
-        module.unlink(missing_ok=True)
 
 
 def _with_scripts(app: App, config: AppConfig) -> App:
@@ -272,49 +325,23 @@ def _called(app: App, names: Collection[str]) -> tuple[EntryPoint, ...]:
     return tuple(found[name] for name in names if name in found)
 
 
-def _app(environment: Environment, wheel: Path, config: AppConfig) -> App:
-    try:
-        name, _, _, _ = parse_wheel_filename(wheel.name)
-    except InvalidWheelFilename as error:
-        raise BuildError(f"the build backend made a wheel with an invalid name: {wheel.name}") from error
-    found = {canonicalize_name(d.name): d for d in map(Distribution.at, _forget_origins(environment))}
-    if name not in found:
-        raise BuildError(f"{wheel.name} did not install {name}")
-    distribution = found[name]
-    offered = {canonicalize_name(extra) for extra in distribution.metadata.get_all("Provides-Extra") or ()}
-    if unknown := [extra for extra in config.extras if canonicalize_name(extra) not in offered]:
-        raise ConfigError(
-            f"{distribution.name} has no extra `{unknown[0]}`",
-            hint=f"it has: {', '.join(sorted(offered)) or 'none'}",
-        )
-    installed = {canonicalize_name(extra) for extra in config.extras}
+def _app(environment: Environment, wheel: Wheel, config: AppConfig) -> App:
+    distribution = Distribution.at(environment.site_packages / wheel.info)
+    wanted = {canonicalize_name(extra) for extra in config.extras}
     entries = distribution.entry_points
     scripts = [*entries.select(group="console_scripts"), *entries.select(group="gui_scripts")]
     # one that needs an extra which is not installed is there, but cannot work
-    wanted = [entry for entry in scripts if {canonicalize_name(extra) for extra in entry.extras} <= installed]
+    working = [entry for entry in scripts if {canonicalize_name(extra) for extra in entry.extras} <= wanted]
     return App(
         environment=environment,
         name=distribution.name,
         version=distribution.version,
-        entry_points=tuple(sorted(wanted, key=lambda entry: entry.name)),
+        entry_points=tuple(sorted(working, key=lambda entry: entry.name)),
     )
 
 
-def _forget_origins(environment: Environment) -> list[Path]:
-    """Remove each direct_url.json (PEP 610): it names a directory of this machine. Return every .dist-info."""
-    infos = sorted(environment.site_packages.glob("*.dist-info"))
-    for info in infos:
-        if (info / "direct_url.json").is_file():
-            (info / "direct_url.json").unlink()
-            record = info / "RECORD"
-            rows = record.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = "".join(row for row in rows if "/direct_url.json," not in row)
-            record.write_text(kept, encoding="utf-8", newline="")
-    return infos
-
-
 def _finish(context: Context, app: App, config: AppConfig, interpreter: Interpreter, name: str) -> str:
-    """Turn an environment into what is shipped: bytecode, no links, a manifest, a word to whoever unpacks it.
+    """Turn an environment into what is shipped: a manifest, a word to whoever unpacks it.
 
     Returns:
         The glibc that it needs.
@@ -323,13 +350,6 @@ def _finish(context: Context, app: App, config: AppConfig, interpreter: Interpre
         CheckError: that is newer than the project allows.
     """
     root = app.environment.root
-    include(root, config.root, config.include)
-    exclude(root, config.exclude)
-    given = {path.name for path in (interpreter.root / app.environment.site_packages.relative_to(root)).iterdir()}
-    added = sorted(path for path in app.environment.site_packages.iterdir() if path.name not in given)
-    if config.bytecode:
-        bytecode.compile_tree(root, *added)
-    _resolve_links(root)
     manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
     floor, culprit = glibc_floor(app.environment.site_packages)
     glibc = ".".join(map(str, floor))
@@ -370,25 +390,6 @@ def _readme(app: App, interpreter: Interpreter, glibc: str) -> str:
     return template("bundle-readme.txt.in", values)
 
 
-def _resolve_links(root: Path) -> None:
-    """Leave no symbolic link: not every program that unpacks a zip makes them.
-
-    Other names of what lies in the same directory go (`python3.13`, `libz.so`): nothing at run time asks for
-    them. Any other link becomes a copy of what it points to.
-    """
-    for path in sorted(root.rglob("*")):
-        if not path.is_symlink():
-            continue
-        target = path.resolve()
-        path.unlink()
-        if not target.exists() or not target.is_relative_to(root.resolve()) or target.parent == path.parent.resolve():
-            continue
-        if target.is_dir():
-            shutil.copytree(target, path)
-        else:
-            shutil.copy2(target, path)
-
-
 def _check(app: App, root: Path) -> None:
     """Import what each script starts with, in the bundle's new place.
 
@@ -414,40 +415,6 @@ def _check(app: App, root: Path) -> None:
             pass
 
 
-@contextmanager
-def _unharmed(interpreter: Interpreter, pack: Pack) -> Iterator[None]:
-    """Make sure that what runs in the body wrote into no file that the environment shares with the store.
-
-    pip and the shim replace files; but a build script may do anything, and may fail afterwards.
-
-    Raises:
-        CacheError: it happened; the interpreter is removed from the store, and laid out anew next time.
-    """
-    try:
-        yield
-    finally:
-        for path in interpreter.root.rglob("*"):
-            if not path.is_symlink() and path.is_file() and sha256_of(path) not in pack.known:
-                remove_tree(interpreter.root)
-                remove_tree(pack.root)
-                raise CacheError(
-                    f"installing changed a file of the interpreter in place: {path.relative_to(interpreter.root)}",
-                    hint="the cache was put right; a package that does this cannot be bundled",
-                )
-
-
-def _own_python(interpreter: Interpreter, root: Path) -> None:
-    """Refuse a package that put a script in the place of the interpreter itself.
-
-    Raises:
-        CheckError: it did.
-    """
-    for name in ("python3", "python", f"python{interpreter.series}"):
-        ours, theirs = interpreter.root / "bin" / name, root / "bin" / name
-        if theirs.is_file() and theirs.read_bytes() != ours.read_bytes():
-            raise CheckError(f"a package installed a script named {name}, which is the interpreter's own name")
-
-
 def _smoke(commands: Sequence[str], bundle: Path, root: Path) -> None:
     """Run commands in a copy of the bundle: what they write, bytecode for one, is not shipped.
 
@@ -467,19 +434,3 @@ def _smoke(commands: Sequence[str], bundle: Path, root: Path) -> None:
             process.run(["sh", "-c", command], cwd=root.parent, env=env)
         except process.CommandError as error:
             raise CheckError(f"smoke: `{command}` failed ({error.how}) in the bundle", detail=error.tail) from error
-
-
-def _pack(context: Context, interpreter: Interpreter, compression: str) -> Pack:
-    """Return the interpreter's files, deflated once and for all."""
-    level = LEVELS[compression]
-    kind = re.sub(r"[^\w.]+", "-", codec(level))
-    final = interpreter.root.with_name(f"{interpreter.root.name}.pack-{kind}")
-    context.cache.use(final)
-    with context.cache.lock(final.name, context.ui):
-        if final.is_dir():
-            try:
-                return Pack.open(final)
-            except CacheError:
-                remove_tree(final)
-        with working(context.ui, f"Compressing Python {interpreter.version}, once for all bundles"):
-            return pack_tree(interpreter.root, final, level=level, jobs=context.jobs)

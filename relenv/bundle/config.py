@@ -66,14 +66,24 @@ class AppConfig:
     find_links: tuple[str, ...] = ()
     """URLs, and absolute directories."""
     only_binary: tuple[str, ...] = ()
+    installer: str = "auto"
     glibc: str = ""
     include: tuple[Include, ...] = ()
     exclude: tuple[str, ...] = ()
     """Globs relative to the bundle."""
+    prune: str = "safe"
     bytecode: bool = True
+    isolated: bool = True
     env: Mapping[str, str] = field(default_factory=dict)
     compression: str = "default"
+    build_backend: str = "setuptools.build_meta"
     smoke: tuple[str, ...] = ()
+    offline: bool = False
+    """Whether to do without a network; the command line alone says so."""
+    wheel: Path | None = None
+    """The project's wheel, if it is built already; None to build it."""
+    refresh: bool = False
+    """Whether to look for newer releases now."""
 
 
 def load_config(project: Path, overrides: Mapping[str, Any] | None = None, *, triplet: str = "") -> AppConfig:
@@ -134,12 +144,16 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
         extra_index_url=tuple(values["extra-index-url"]),
         find_links=tuple(_place(one, project) for one in values["find-links"]),
         only_binary=tuple(values["only-binary"]),
+        installer=values["installer"],
         glibc=values["glibc"],
         include=tuple(_include(one, project, file) for one in values["include"]),
         exclude=tuple(values["exclude"]),
+        prune=values["prune"],
         bytecode=values["bytecode"],
+        isolated=values["isolated"],
         env=values["env"],
         compression=values["compression"],
+        build_backend=values["build-backend"],
         smoke=tuple(values["smoke"]),
     )
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 INTERPRETERS = ("python", "pydoc")
 """Programs of the interpreter's own in bin/, by how their names begin; `pip` is needed by nobody who runs a bundle."""
 
+TRAMPOLINE = 500
+"""Bytes: more than the shell part of a script is long."""
+
 SCRIPT = """\
 import sys
 {env}from {module} import {first}
@@ -82,6 +85,22 @@ def make_scripts(root: Path, scripts: Mapping[str, str], env: Mapping[str, str])
         _edit_records(site, lambda record: mend(record, contents))
 
 
+def open_up(root: Path) -> None:
+    """Let scripts heed PYTHON* variables and the user's own packages, yet not the directory they are in."""
+    edits = {}
+    for path in sorted((root / "bin").iterdir()):
+        data = path.read_bytes()
+        head, interpreter, rest = data.partition(b'/python3" -I')
+        if interpreter and data.startswith(b"#!/bin/sh\n") and len(head) < TRAMPOLINE:
+            edits[path] = head + b'/python3" -P' + rest
+            path.unlink()  # it may be one with the store's
+            path.write_bytes(edits[path])
+            path.chmod(0o755)
+    contents = {f"../../../bin/{path.name}": data for path, data in edits.items()}
+    for site in site_packages(root):
+        _edit_records(site, lambda record: mend(record, contents))
+
+
 def targets_of(entries: Sequence[EntryPoint]) -> dict[str, str]:
     """Return entry points as `make_scripts` takes them."""
     return {entry.name: entry.value.partition("[")[0].replace(" ", "") for entry in entries}
@@ -104,8 +123,13 @@ def include(root: Path, project: Path, includes: Sequence[Include]) -> None:
             shutil.copy2(source, target)
 
 
-def exclude(root: Path, patterns: Sequence[str]) -> None:
+def exclude(root: Path, patterns: Sequence[str], whole: Path) -> None:
     """Leave out what globs name; RECORDs are told.
+
+    Args:
+        root: the bundle.
+        patterns: the globs.
+        whole: the interpreter as it was before it was pruned: what is gone from it already may be named.
 
     Raises:
         ConfigError: a glob is none, or finds nothing: it is misspelt. CheckError: it names the interpreter.
@@ -115,7 +139,7 @@ def exclude(root: Path, patterns: Sequence[str]) -> None:
             found = [path for path in root.glob(pattern) if path != root]
         except (ValueError, NotImplementedError) as error:
             raise ConfigError(f"exclude: {pattern!r} is no glob relative to the bundle: {error}") from error
-        if not found:
+        if not found and not any(whole.glob(pattern)):
             raise ConfigError(f"exclude: nothing in the bundle matches {pattern!r}")
         if root / "bin" / "python3" in found:
             raise CheckError(f"exclude: {pattern!r} would leave out the interpreter itself")
@@ -161,3 +185,14 @@ def _edit_records(site: Path, edit: Callable[[bytes], bytes]) -> None:
         if (edited := edit(data)) != data:
             path.unlink()  # it may be one with the store's
             path.write_bytes(edited)
+
+
+def forget_origins(site: Path) -> None:
+    """Remove each direct_url.json (PEP 610): it names a directory of this machine."""
+    for origin in site.glob("*.dist-info/direct_url.json"):
+        origin.unlink()
+        record = origin.with_name("RECORD")
+        rows = record.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = "".join(row for row in rows if "/direct_url.json," not in row)
+        record.unlink()
+        record.write_text(kept, encoding="utf-8", newline="")

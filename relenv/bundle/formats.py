@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 WIDTH = 12
 """Digits that a number may have in the header of a `run` file, which is as long before they are known as after."""
 LEVELS = {"store": 0, "fast": 1, "default": 6, "small": 9}
-"""zlib's; 9 takes seven times as long as 6 for a percent."""
+"""zlib's, for what is compressed as a stream; 9 takes seven times as long as 6 for a percent."""
+DEFLATE = {"store": 0, "fast": 1, "default": 9, "small": 12}
+"""libdeflate's, for the members of a zip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +52,10 @@ class Job:
     scripts: tuple[str, ...]
     compression: str
     """A key of LEVELS."""
-    pack: Pack
+    packs: tuple[Pack, ...]
     """What of the tree was deflated before."""
+    digests: Mapping[str, str]
+    """The sha256 of each file, by its path."""
     jobs: int
     ui: Ui
 
@@ -102,8 +106,16 @@ def refuse(name: str, path: Path) -> None:
 
 
 def _zip(job: Job, path: Path) -> None:
-    level = LEVELS[job.compression]
-    write_zip(job.tree, path, top=job.name, base=job.pack, ui=job.ui, level=level, jobs=job.jobs)
+    write_zip(
+        job.tree,
+        path,
+        top=job.name,
+        bases=job.packs,
+        ui=job.ui,
+        level=DEFLATE[job.compression],
+        jobs=job.jobs,
+        digests=job.digests,
+    )
 
 
 def _tar_gz(job: Job, path: Path) -> None:

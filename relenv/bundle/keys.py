@@ -9,9 +9,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from relenv.bundle.backends import DEFAULT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+PRUNE = ("none", "safe", "max")
+"""How much is left out of a bundle; each does what the one before it does."""
 LONGEST_NAME = 200
 """Bytes: file systems take 255, and we add a suffix."""
 
@@ -280,6 +284,13 @@ KEYS: dict[str, Key] = {
         default=[],
         metavar="NAME",
     ),
+    "installer": Key(
+        shape=choice("auto", "pip", "uv"),
+        summary="what resolves and installs the dependencies: uv where it is, else pip; or one of them",
+        example='"auto"',
+        default="auto",
+        metavar="WHICH",
+    ),
     "glibc": Key(
         shape=matching(r"2\.\d+", 'a version of glibc such as "2.28"'),
         summary="the oldest glibc that the bundle must run on: wheels are chosen for it, or it fails",
@@ -301,9 +312,22 @@ KEYS: dict[str, Key] = {
         default=[],
         metavar="GLOB",
     ),
+    "prune": Key(
+        shape=choice(*PRUNE),
+        summary="what to leave out that an app can do without: nothing, what no app needs, or what few need",
+        example='"safe"',
+        default="safe",
+        metavar="HOW",
+    ),
     "bytecode": Key(
         shape=FLAG,
         summary="whether to ship compiled bytecode: it takes a third more room, and starts at once",
+        example="true",
+        default=True,
+    ),
+    "isolated": Key(
+        shape=FLAG,
+        summary="whether its scripts ignore PYTHON* variables and the user's own packages",
         example="true",
         default=True,
     ),
@@ -320,6 +344,13 @@ KEYS: dict[str, Key] = {
         example='"default"',
         default="default",
         metavar="HOW",
+    ),
+    "build-backend": Key(
+        shape=matching(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?", 'a backend such as "hatchling.build"'),
+        summary="the backend that relenv.backend hands on to (default: setuptools.build_meta)",
+        example='"hatchling.build"',
+        default=DEFAULT,
+        metavar="MODULE[:OBJECT]",
     ),
     "smoke": Key(
         shape=TEXTS,

@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shlex
+import time
+import tomllib
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import build
+import pyproject_hooks
+from installer import install
+from installer.destinations import SchemeDictionaryDestination
+from installer.exceptions import InstallerError
+from installer.sources import WheelFile
+from packaging.markers import default_environment
+from packaging.metadata import parse_email
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from pyproject_hooks import BackendUnavailable
 
 from relenv import process
-from relenv.environment import pip_install
+from relenv.bundle.backends import OURS, PROVIDERS
+from relenv.environment import Environment, create, pip_install
 from relenv.errors import BuildError, ConfigError, OutputError, disk_full
+from relenv.pip_shim.records import reconcile
+from relenv.plan import KEY_LENGTH
+from relenv.store import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from installer.records import RecordEntry
+    from installer.utils import Scheme
+
+    from relenv.context import Context
     from relenv.interpreter import Interpreter
     from relenv.toolchain import Toolchain
+
+
+DAY = 86400
+"""Seconds for which an environment to build in holds: newer releases of what is in it are looked for after that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +54,6 @@ class BuildEnvironment:
     """An isolated environment in the sense of `build`: a protocol of that library."""
 
     root: Path
-    pip: tuple[str | Path, ...]
 
     @property
     def python_executable(self) -> str:
@@ -39,11 +65,48 @@ class BuildEnvironment:
         return {}
 
 
-def isolate(interpreter: Interpreter, root: Path) -> BuildEnvironment:
-    """Make a virtual environment to build in: it is gone before anything is moved."""
-    python = interpreter.root / "bin" / "python3"
-    process.run([python, "-I", "-B", "-m", "venv", "--without-pip", root], env={"PATH": os.defpath})
-    return BuildEnvironment(root=root, pip=(python, "-I", "-B", "-m", "pip", "--python", root / "bin" / "python3"))
+@dataclass(frozen=True, kw_only=True)
+class Builders:
+    """Makes environments to build wheels in, and keeps them in the store: most projects build with the same few."""
+
+    context: Context
+    interpreter: Interpreter
+    environ: Mapping[str, str]
+    label: str
+    """What is being built, for messages."""
+    delegate: str = ""
+    """The backend to use where a project names relenv's own."""
+    offline: bool = False
+    refresh: bool = False
+
+    def environment(self, requires: Collection[str]) -> BuildEnvironment:
+        """Return an environment with some packages.
+
+        Raises:
+            InstallError: they cannot be installed.
+        """
+        cache = self.context.cache
+        indexes = {name: value for name, value in self.environ.items() if name.startswith("PIP_")}
+        key = hashlib.sha256(json.dumps([self.interpreter.key, sorted(requires), indexes]).encode()).hexdigest()
+        stem = f"builder-{self.interpreter.root.name}-{key[:KEY_LENGTH]}"
+        root = cache.store / f"{stem}-{int(time.time()) // DAY}"
+        if self.offline and not root.is_dir():
+            root = max(cache.store.glob(f"{stem}-*"), default=root)
+        cache.use(root)
+        with cache.lock(root.name, self.context.ui):
+            if self.refresh or not root.is_dir():
+                with cache.beside(root) as partial:
+                    self._fill(create(self.interpreter, partial), requires)
+        return BuildEnvironment(root=root)
+
+    def _fill(self, environment: Environment, requires: Collection[str]) -> None:
+        if requires:
+            pip_install(
+                [environment.root / "bin" / "pip3"],
+                ["--", *sorted(requires)],
+                environ=self.environ,
+                what=f"what the build of {self.label} requires",
+            )
 
 
 def compiler_environ(toolchain: Toolchain, environ: Mapping[str, str]) -> dict[str, str]:
@@ -63,51 +126,214 @@ def compiler_environ(toolchain: Toolchain, environ: Mapping[str, str]) -> dict[s
     }
 
 
-def build_wheel(
-    project: Path,
-    interpreter: Interpreter,
-    work: Path,
-    *,
-    label: str,
-    environ: Mapping[str, str],
-    compiler: Mapping[str, str],
-) -> Path:
+def build_wheel(project: Path, builders: Builders, work: Path) -> Path:
     """Build the wheel of a project into `work` and return its path.
 
     Args:
         project: its directory.
-        interpreter: what to build with.
+        builders: where to build.
         work: an empty directory to work in.
-        label: the project's name, for messages.
-        environ: the caller's environment.
-        compiler: see `compiler_environ`.
 
     Raises:
         BuildError: the backend failed. InstallError: what the build requires cannot be installed.
         ConfigError: [build-system] is not in order.
     """
-    isolated = isolate(interpreter, work / "build-environment")
-    base = {**environ, **compiler, **_setuptools_elsewhere(work)}
-    base["PATH"] = f"{isolated.root / 'bin'}{os.pathsep}{environ.get('PATH', os.defpath)}"
-    log = work / "backend.log"
+    label, log = builders.label, work / "backend.log"
+    base = {**builders.environ, **_setuptools_elsewhere(work)}
 
-    def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
-        process.run(list(cmd), cwd=Path(cwd) if cwd else None, env={**base, **(extra_environ or {})}, log=log)
+    def caller(environment: BuildEnvironment) -> Caller:
+        path = f"{environment.root / 'bin'}{os.pathsep}{base.get('PATH', os.defpath)}"
+
+        def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+            env = {**base, "PATH": path, **(extra_environ or {})}
+            process.run(list(cmd), cwd=Path(cwd) if cwd else None, env=env, log=log)
+
+        return _caller(project, builders, environment, runner)
 
     try:
-        builder = build.ProjectBuilder.from_isolated_env(isolated, str(project), runner)
-        _install(isolated, builder.build_system_requires, environ=base, label=label)
-        _install(isolated, builder.get_requires_for_build("wheel"), environ=base, label=label)
-        return Path(builder.build("wheel", str(work / "wheel")))
+        requires = caller(BuildEnvironment(root=builders.interpreter.root)).requires
+        builder = caller(builders.environment(requires))
+        if more := set(builder.more()) - requires:
+            builder = caller(builders.environment(requires | more))
+        return Path(builder.build(str(work / "wheel")))
     except process.CommandError as error:
         raise _failure(label, error) from error
-    except build.BuildBackendException as error:
-        if isinstance(error.exception, BackendUnavailable):
+    except (build.BuildBackendException, BackendUnavailable) as error:
+        unavailable = error if isinstance(error, BackendUnavailable) else error.exception
+        if isinstance(unavailable, BackendUnavailable):
             raise ConfigError(f"{label}: the build backend cannot be imported: {error}") from error
-        failure = process.CommandError(["its backend"], 1, process.tail(log) or str(error.exception or error))
+        failure = process.CommandError(["its backend"], 1, process.tail(log) or str(unavailable or error))
         raise _failure(label, failure) from error
     except build.BuildException as error:
         raise ConfigError(f"{project / 'pyproject.toml'}: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """The hooks of a backend that building a wheel takes."""
+
+    requires: set[str]
+    """What [build-system] requires."""
+    more: Callable[[], Collection[str]]
+    """Asks the backend what else it requires."""
+    build: Callable[[str], str]
+    """Builds into a directory; returns the path."""
+
+
+def _caller(
+    project: Path, builders: Builders, environment: BuildEnvironment, runner: pyproject_hooks.SubprocessRunner
+) -> Caller:
+    builder = build.ProjectBuilder.from_isolated_env(environment, str(project), runner)
+    requires = set(builder.build_system_requires)
+    if not (builders.delegate and _build_backend(project) == OURS):
+        return Caller(
+            requires=requires,
+            more=lambda: builder.get_requires_for_build("wheel"),
+            build=lambda folder: builder.build("wheel", folder),
+        )
+    # our own backend hands every hook on: what it hands on to is called at once, and relenv need not be installed
+    others = {canonicalize_name(Requirement(one).name): one for one in requires}
+    others.pop(canonicalize_name("relenv"), None)
+    if provider := PROVIDERS.get(builders.delegate):
+        others.setdefault(canonicalize_name(provider), provider)
+    hooks = pyproject_hooks.BuildBackendHookCaller(
+        str(project), builders.delegate, runner=runner, python_executable=environment.python_executable
+    )
+
+    def made(folder: str) -> str:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        return str(Path(folder, hooks.build_wheel(folder)))
+
+    return Caller(requires=set(others.values()), more=hooks.get_requires_for_build_wheel, build=made)
+
+
+def _build_backend(project: Path) -> str:
+    try:
+        data = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return ""
+    return str(data.get("build-system", {}).get("build-backend", ""))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """A wheel of the project's own (https://packaging.python.org/en/latest/specifications/binary-distribution-format/)."""
+
+    path: Path
+    name: str
+    info: str
+    """Its .dist-info directory."""
+    requires_dist: tuple[str, ...]
+    requires_python: SpecifierSet
+    extras: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Wheel:
+        """Read what a wheel says of itself.
+
+        Raises:
+            BuildError: it is no wheel.
+        """
+        try:
+            with WheelFile.open(path) as source:
+                raw, _ = parse_email(source.read_dist_info("METADATA"))
+                info = source.dist_info_dir
+            return cls(
+                path=path,
+                name=raw["name"],
+                info=info,
+                requires_dist=tuple(raw.get("requires_dist", ())),
+                requires_python=SpecifierSet(raw.get("requires_python", "")),
+                extras=tuple(raw.get("provides_extra", ())),
+            )
+        except (InstallerError, zipfile.BadZipFile, ValueError, LookupError) as error:
+            raise BuildError(f"the build backend made {path.name}, which is no wheel: {error}") from error
+
+    def requires(self, interpreter: Interpreter, extras: Collection[str]) -> list[str]:
+        """Return what it needs with that interpreter and some of its extras, as requirements.
+
+        Raises:
+            BuildError: a requirement is none.
+        """
+        environment = marker_environment(interpreter)
+        found = []
+        for text in self.requires_dist:
+            try:
+                requirement = Requirement(text)
+            except InvalidRequirement as error:
+                raise BuildError(f"{self.path.name} has an invalid requirement: {text}") from error
+            marker = requirement.marker
+            if not marker or any(marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras)):
+                requirement.marker = None
+                found.append(str(requirement))
+        # an extra may ask for other extras of its own project
+        mine = [Requirement(text) for text in found if canonicalize_name(Requirement(text).name) == self.canonical]
+        more = {extra for one in mine for extra in one.extras} - set(extras)
+        if more:
+            return self.requires(interpreter, [*extras, *sorted(more)])
+        return [text for text in found if canonicalize_name(Requirement(text).name) != self.canonical]
+
+    @property
+    def canonical(self) -> str:
+        """Its name, normalised."""
+        return canonicalize_name(self.name)
+
+    def texts(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the Python sources in it, and its METADATA, with their paths."""
+        with zipfile.ZipFile(self.path) as archive:
+            for name in archive.namelist():
+                if name.endswith((".py", ".dist-info/METADATA")):
+                    yield name, archive.read(name)
+
+    def install(self, environment: Environment) -> list[Path]:
+        """Install it; return what is new in site-packages.
+
+        A file that is there already, of a namespace that several packages share, is replaced: it may be the store's.
+
+        Raises:
+            BuildError: the wheel is not in order.
+        """
+        root, site = environment.root, environment.site_packages
+        scheme = {
+            **dict.fromkeys(("purelib", "platlib"), str(site)),
+            "headers": str(root / "include" / self.name),
+            "scripts": str(root / "bin"),
+            "data": str(root),
+        }
+        destination = _Replacing(
+            scheme, interpreter=str(environment.python), script_kind="posix", overwrite_existing=True
+        )
+        try:
+            with WheelFile.open(self.path) as source:
+                source.validate_record()
+                names = [record[0] for record, _, _ in source.get_contents()]
+                install(source=source, destination=destination, additional_metadata={"INSTALLER": b"relenv\n"})
+        except (InstallerError, ValueError, OSError) as error:
+            raise BuildError(f"{self.path.name} cannot be installed: {error}") from error
+        reconcile(root)
+        tops = {Path(name).parts[0] for name in names if ".data/" not in name}
+        return [site / top for top in sorted(tops) if (site / top).exists()]
+
+
+class _Replacing(SchemeDictionaryDestination):
+    """Puts files in the place of those that are there: these may be the store's, and must not be written to."""
+
+    def write_to_fs(self, scheme: Scheme, path: str, stream: BinaryIO, is_executable: bool) -> RecordEntry:  # noqa: FBT001
+        remove_tree(Path(self.scheme_dict[scheme], path))
+        return super().write_to_fs(scheme, path, stream, is_executable)
+
+
+def marker_environment(interpreter: Interpreter) -> dict[str, str]:
+    """Return what markers are evaluated with (PEP 508), for an interpreter that does not run this."""
+    version = interpreter.version
+    return {
+        **{name: str(value) for name, value in default_environment().items()},
+        "python_version": interpreter.series,
+        "python_full_version": version,
+        "implementation_name": "cpython",
+        "implementation_version": version,
+        "platform_python_implementation": "CPython",
+    }
 
 
 def _setuptools_elsewhere(work: Path) -> dict[str, str]:
@@ -131,13 +357,3 @@ def _failure(label: str, error: process.CommandError) -> BuildError | OutputErro
         detail=error.tail,
         hint="`python -m build --wheel` in the project shows the same without relenv",
     )
-
-
-def _install(isolated: BuildEnvironment, requires: set[str], *, environ: Mapping[str, str], label: str) -> None:
-    if requires:
-        pip_install(
-            isolated.pip,
-            ["--", *sorted(requires)],
-            environ=environ,
-            what=f"what the build of {label} requires",
-        )

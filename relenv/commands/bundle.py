@@ -12,6 +12,7 @@ from relenv.bundle.assemble import Bundle, make_bundle
 from relenv.bundle.config import load_config
 from relenv.commands.keys import add_keys, overrides
 from relenv.commands.options import add_building
+from relenv.errors import UsageError
 from relenv.ui import size
 
 if TYPE_CHECKING:
@@ -39,13 +40,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_building(parser)
     add_keys(parser)
+    parser.add_argument("--wheel", type=Path, metavar="FILE", help="the project's wheel, in place of building it")
+    group = parser.add_argument_group("what is asked for again")
+    group.add_argument("--offline", action="store_true", help="do without a network: with what is here, or not at all")
+    group.add_argument("--refresh", action="store_true", help="look for newer releases now, not only every ten minutes")
     parser.add_argument("--json", action="store_true", help="print what was made as JSON")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Bundle the project."""
     config = load_config(Path(args.project), overrides(args), triplet=context.platform.triplet)
-    bundle = make_bundle(context, config)
+    if args.wheel and not args.wheel.is_file():
+        raise UsageError(f"--wheel {args.wheel} is no file")
+    asked = {"offline": args.offline, "refresh": args.refresh, "wheel": args.wheel}
+    bundle = make_bundle(context, dataclasses.replace(config, **asked))
     if not bundle.scripts:
         context.ui.warn(f"{bundle.project} has no console scripts: run it as bin/python3 -Im MODULE")
     for file in bundle.files:

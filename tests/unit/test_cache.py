@@ -40,9 +40,9 @@ NOW = time.time()
 
 PLACES = {
     "store/python-3.13.15-0123": ("interpreters", 40),
-    "store/python-3.13.15-0123.pack-zlib": ("interpreters, for bundles", 40),
+    "store/trimmed-python-3.13.15-0123-4567": ("parts of bundles", 40),
     "store/tarball-3.13.15-0123": ("interpreters, as tarballs", 1),
-    "store/.python-3.13.15-0123.pack-zlib.77.part": ("left over", 1),
+    "store/.trimmed-python-3.13.15-0123-4567.77.part": ("left over", 1),
     "store/zlib-1.3.1-4567": ("libraries and their like", 1),
     "store/xz-5.8.1-89ab": ("libraries and their like", 31),
     "logs/zlib-1.3.1-4567": ("logs of builds", 90),
@@ -55,7 +55,7 @@ PLACES = {
     "work/bundle-1-0f": ("left over", 0),
     "toolchains/gcc": ("toolchains", 100),
     "toolchains/gcc-tools-0f": ("toolchains", 1),
-    "pip": ("pip's wheels", 3),
+    "pip": ("wheels of pip and uv", 3),
     "resolved/zlib.json": ("lists of sources", 400),
     "apt/trixie-0f": ("lists of sources", 400),
     "buildenv/0f": ("names for build tools", 400),
@@ -165,8 +165,8 @@ def test_everything_in_it_has_a_kind(cache: Cache) -> None:
 
 def test_locks_are_those_of_whoever_makes_it(cache: Cache) -> None:
     locks = {entry.place: entry.lock for entry in survey(cache)}
-    assert locks["store/python-3.13.15-0123.pack-zlib"] == "python-3.13.15-0123.pack-zlib"
-    assert locks["store/.python-3.13.15-0123.pack-zlib.77.part"] == "python-3.13.15-0123.pack-zlib"
+    assert locks["store/trimmed-python-3.13.15-0123-4567"] == "trimmed-python-3.13.15-0123-4567"
+    assert locks["store/.trimmed-python-3.13.15-0123-4567.77.part"] == "trimmed-python-3.13.15-0123-4567"
     assert locks["work/openssl-3.5.7-cdef.123"] == locks["work/openssl-3.5.7-cdef.123"] == "openssl-3.5.7-cdef"
     assert locks["work/python-3.13.15-0123.partial"] == "python-3.13.15-0123"
     assert locks["downloads/0123-zlib-1.3.1.tar.gz.part"] == locks["downloads/0123-zlib-1.3.1.tar.gz"]
@@ -195,7 +195,7 @@ def test_a_file_of_two_names_counts_once(cache: Cache) -> None:
             30,
             {
                 *WASTE,
-                *("store/python-3.13.15-0123", "store/python-3.13.15-0123.pack-zlib", "store/xz-5.8.1-89ab"),
+                *("store/python-3.13.15-0123", "store/trimmed-python-3.13.15-0123-4567", "store/xz-5.8.1-89ab"),
                 *("toolchains/gcc", "logs/zlib-1.3.1-4567"),
             },
         ),
@@ -204,7 +204,7 @@ def test_a_file_of_two_names_counts_once(cache: Cache) -> None:
             None,
             {
                 *WASTE,
-                *("store/python-3.13.15-0123", "store/python-3.13.15-0123.pack-zlib"),
+                *("store/python-3.13.15-0123", "store/trimmed-python-3.13.15-0123-4567"),
                 *("store/zlib-1.3.1-4567", "logs/zlib-1.3.1-4567", "toolchains/gcc", "toolchains/gcc-tools-0f"),
             },
         ),
@@ -380,7 +380,7 @@ def test_the_command(root: Path) -> None:
     toolchain.mkdir()
     shown = relenv(root)
     assert shown.returncode == 0, shown.stderr
-    assert "interpreters, for bundles" in shown.stdout
+    assert "parts of bundles" in shown.stdout
     assert shown.stdout == relenv(root, "show").stdout
     described = json.loads(relenv(root, "--json").stdout)
     assert described == json.loads(relenv(root, "show", "--json").stdout)

@@ -35,12 +35,16 @@ GOOD: dict[str, list[Any]] = {
     "extra-index-url": [["https://example.org"]],
     "find-links": [["wheels", "https://example.org"]],
     "only-binary": [[":all:"]],
+    "installer": ["uv"],
+    "prune": ["none", "max"],
+    "isolated": [False],
     "glibc": ["2.28"],
     "include": [[{"from": "a"}], [{"from": "a", "to": "b/c"}]],
     "exclude": [["lib/*"]],
     "bytecode": [False],
     "env": [{"A": "b", "C": ""}],
     "compression": ["small"],
+    "build-backend": ["hatchling.build", "setuptools.build_meta:__legacy__"],
     "smoke": [["one --version"]],
 }
 BAD: dict[str, list[Any]] = {
@@ -55,12 +59,16 @@ BAD: dict[str, list[Any]] = {
     "extra-index-url": ["https://example.org"],
     "find-links": ["wheels"],
     "only-binary": [":all:"],
+    "installer": ["conda", ["pip"]],
+    "prune": ["all", False],
+    "isolated": ["no"],
     "glibc": ["3.1", 2.28],
     "include": ["a", [{"to": "b"}], [{"from": "../a"}], [{"from": "/a"}], [{"from": "a", "x": "b"}]],
     "exclude": ["lib"],
     "bytecode": ["yes"],
     "env": [["A=b"], {"A": 1}],
     "compression": ["best", 9],
+    "build-backend": ["a-b", "", 1],
     "smoke": ["one"],
 }
 

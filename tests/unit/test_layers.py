@@ -31,8 +31,9 @@ LAYERS = (
     {"fetch"},
     {"current", "obtain"},
     {"audit", "bundle"},
-    {"backend", "commands"},
+    {"commands"},
     {"cli"},
+    {"backend"},
     {"__main__"},
 )
 """From the bottom up; a module imports from lower layers and from its own package only."""

@@ -1,0 +1,50 @@
+"""A bundle of the wheel that a backend has just built, by the command line's own options."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+from relenv.bundle.keys import FLAG, KEYS
+from relenv.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+SWITCHES = ("offline", "refresh", "quiet", "verbose", "debug")
+"""Options of `relenv bundle` without a value that are no keys of [tool.relenv]."""
+
+
+def bundle(wheel: Path, output: Path, settings: Mapping[str, Any]) -> None:
+    """Bundle the project in the current directory.
+
+    Args:
+        wheel: of the project.
+        output: a directory, made if it is missing.
+        settings: options of `relenv bundle`, without dashes; `bundle` itself is passed over.
+
+    Raises:
+        SystemExit: it failed, and has said why on stderr.
+    """
+    options = [word for name, value in settings.items() if name != "bundle" for word in _words(name, value)]
+    # what a hook prints on stdout is the frontend's, and some read it
+    with redirect_stdout(sys.stderr):
+        status = main(["bundle", str(wheel.parent.cwd()), "--wheel", str(wheel), "-o", f"{output}{os.sep}", *options])
+    if status:
+        raise SystemExit(status)
+
+
+def _words(name: str, value: Any) -> Iterator[str]:
+    """Yield an option as words of a command line; what there is none of, the command line refuses by name."""
+    flags = {key.option or name for name, key in KEYS.items() if key.shape is FLAG}
+    for one in value if isinstance(value, list) else [value]:
+        false = str(one).lower() in ("false", "0", "no", "off")
+        if name in flags:
+            yield f"--no-{name}" if false else f"--{name}"
+        elif name in SWITCHES:
+            yield from () if false else (f"--{name}",)
+        else:
+            yield f"--{name}={one}"

@@ -1,0 +1,21 @@
+"""Build backends that relenv's own hands on to. Nothing but the standard library: build environments import this."""
+
+from __future__ import annotations
+
+DEFAULT = "setuptools.build_meta"
+OURS = "relenv.backend"
+PROVIDERS = {
+    "setuptools.build_meta": "setuptools",
+    "setuptools.build_meta:__legacy__": "setuptools",
+    "hatchling.build": "hatchling",
+    "flit_core.buildapi": "flit_core",
+    "poetry.core.masonry.api": "poetry-core",
+    "pdm.backend": "pdm-backend",
+    "uv_build": "uv_build",
+}
+"""The distribution that a backend comes from, for those that need not be named beside relenv.
+
+Others ask for more once they are there (cmake, ninja), and a frontend asks only once.
+"""
+EDITABLES = dict.fromkeys(("hatchling.build", "pdm.backend"), ("editables",))
+"""What they ask for besides, to be installed in editable form."""

@@ -1,0 +1,344 @@
+"""The parts of a bundle that stay the same from one run to the next, kept in the store, ready to be linked.
+
+    interpreter ──► trimmed: without what a bundle can do without ──► layer: with the dependencies
+
+A layer is kept by what is in it: the dependencies' checksums, and what was done to them. The project itself is in none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relenv import relocate
+from relenv.bundle import prune as pruning
+from relenv.bundle.archive import Pack, codec, pack_tree, walk
+from relenv.bundle.content import forget_origins
+from relenv.bundle.formats import DEFLATE
+from relenv.download import sha256_of
+from relenv.environment import Environment, copy_tree, create
+from relenv.errors import CacheError, CheckError
+from relenv.plan import KEY_LENGTH
+from relenv.store import remove_tree, write_text
+from relenv.ui import slowly, working
+
+if TYPE_CHECKING:
+    import os
+
+    from relenv.context import Context
+    from relenv.interpreter import Interpreter
+
+TREE, INDEX = "tree", "index.json"
+BELOW = {**DEFLATE, "default": DEFLATE["small"]}
+"""For the interpreter: done once for all bundles, it may take five times as long for two percent."""
+HASHERS = 2
+"""Threads: reading and hashing take turns."""
+
+Fill = Callable[[Environment], None]
+"""Installs into an environment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A part of a bundle in the store."""
+
+    root: Path
+    digests: Mapping[str, str]
+    """The sha256 of each file of `tree`, by its path there."""
+    below: Layer | None = None
+    """What it was made on."""
+
+    @property
+    def tree(self) -> Path:
+        """The files."""
+        return self.root / TREE
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """This one and those below it, the lowest first."""
+        return (*(self.below.layers if self.below else ()), self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Treatment:
+    """What is done to everything in a bundle."""
+
+    prune: str
+    """One of `relenv.bundle.prune.LEVELS`."""
+    bytecode: bool
+    keep: frozenset[str] = frozenset()
+    """Cuts that the project itself speaks against."""
+
+    @property
+    def key(self) -> str:
+        """What tells it from others."""
+        return json.dumps([self.prune, self.bytecode, sorted(self.keep), _code()])
+
+
+@cache
+def _code() -> str:
+    """Return a hash of the code that decides what is in a layer."""
+    files = [Path(__file__), Path(pruning.__file__), *(Path(relocate.__path__[0]).glob("*.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
+
+
+def trimmed(context: Context, interpreter: Interpreter, treatment: Treatment) -> Layer:
+    """Return an interpreter as bundles have it, from the store or made now."""
+
+    def make(root: Path) -> None:
+        tree = root / TREE
+        copy_tree(interpreter.root, tree, share=True)
+        _resolve_links(tree)
+        pruning.prune(tree, treatment.prune, treatment.keep)
+        if treatment.prune != pruning.NONE:
+            pruning.compile_for(tree, treatment.prune, tree / "lib" / f"python{interpreter.series}")
+            pruning.prune(tree, treatment.prune, treatment.keep)
+            pruning.forget_frozen(tree, interpreter.series)
+        _seal(root, treatment.keep, None)
+
+    root = _entry(context, "trimmed", interpreter, treatment.key)
+    with _making(context, root, make, f"Preparing Python {interpreter.version} for bundles"):
+        return Layer(root=root, digests=_index(root)["digests"])
+
+
+def layer(
+    context: Context, interpreter: Interpreter, treatment: Treatment, *, key: str, fill: Fill, work: Path
+) -> Layer:
+    """Return all that a bundle has besides its project, from the store or made now.
+
+    Args:
+        context: the edges.
+        interpreter: the Python.
+        treatment: of what is in it.
+        key: tells what `fill` installs from all else; empty if nobody can know: then nothing is kept.
+        fill: installs the dependencies.
+        work: a directory that is removed after the bundle is made.
+    """
+
+    def make(root: Path) -> None:
+        _make_layer(context, interpreter, treatment, fill, root)
+
+    if key:
+        root = _entry(context, "layer", interpreter, treatment.key, key)
+        with _making(context, root, make):
+            index = _index(root)
+    else:
+        root = work / "layer"
+        root.mkdir()
+        make(root)
+        index = _index(root)
+    below = trimmed(context, interpreter, dataclasses.replace(treatment, keep=frozenset(index["keep"])))
+    return Layer(root=root, digests=index["digests"], below=below)
+
+
+def _make_layer(context: Context, interpreter: Interpreter, treatment: Treatment, fill: Fill, root: Path) -> None:
+    environment = create(interpreter, root / "environment", share=True)
+    with _unharmed(interpreter):
+        fill(environment)
+    own_python(interpreter, environment.root)
+    forget_origins(environment.site_packages)
+    added, gone = _changes(interpreter.root, environment.root)
+    tops = sorted({path for name in added if (path := _top(environment, name))})
+    keep = treatment.keep | pruning.kept(pruning.texts(environment.root, tops))
+    below = trimmed(context, interpreter, dataclasses.replace(treatment, keep=keep))
+    tree = root / TREE
+    copy_tree(below.tree, tree, share=True)
+    for name in (*added, *gone):
+        remove_tree(tree / name)
+        _remove_empty((tree / name).parent)
+    for name in added:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (environment.root / name).rename(tree / name)
+    finish(tree, treatment, keep, [tree / top.relative_to(environment.root) for top in tops])
+    remove_tree(environment.root)
+    _seal(root, keep, below)
+
+
+def finish(tree: Path, treatment: Treatment, keep: frozenset[str], tops: Sequence[Path]) -> None:
+    """Give what was installed its bytecode, and take away what a bundle can do without.
+
+    Args:
+        tree: the bundle.
+        treatment: what is to be done.
+        keep: cuts that are not made.
+        tops: what was installed: files and directories in site-packages.
+    """
+    if treatment.bytecode:
+        pruning.compile_for(tree, treatment.prune, *tops)
+    pruning.prune(tree, treatment.prune, keep, tops)
+
+
+def link(layer: Layer, root: Path) -> None:
+    """Make a bundle's tree of a layer: its files are the store's, and must be replaced, not written to."""
+    copy_tree(layer.tree, root, share=True)
+
+
+def packs(context: Context, layer: Layer, compression: str) -> tuple[Pack, ...]:
+    """Return the contents of a layer and of those below it squeezed, kept from one time to the next."""
+    found: list[Pack] = []
+    for one in layer.layers if compression != "store" else ():
+        level = (BELOW if one.below is None else DEFLATE)[compression]
+        path = one.root / f"pack-{re.sub(r'[^a-z0-9.]+', '-', codec(level))}"
+        with context.cache.lock(one.root.name, context.ui):
+            try:
+                found.append(Pack.open(path))
+            except CacheError:
+                with working(context.ui, "Compressing what stays the same, once"):
+                    found.append(pack_tree(one.tree, path, level=level, jobs=context.jobs, but=found))
+    return tuple(found)
+
+
+def digests(tree: Path, layer: Layer) -> dict[str, str]:
+    """Return the sha256 of every file in a tree, by its path there; those of a layer are known."""
+    found: dict[str, str] = {}
+    rest: list[str] = []
+    for name, entry in walk(tree):
+        known = layer.digests.get(name)
+        if known and _is_same(entry, layer.tree / name):
+            found[name] = known
+        elif entry.is_file():
+            rest.append(name)
+    with ThreadPoolExecutor(HASHERS) as pool:
+        found |= zip(rest, pool.map(lambda name: sha256_of(tree / name), rest), strict=True)
+    return dict(sorted(found.items()))
+
+
+def _is_same(entry: os.DirEntry[str], path: Path) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return entry.inode() == status.st_ino and entry.stat().st_dev == status.st_dev
+
+
+def _entry(context: Context, kind: str, interpreter: Interpreter, *parts: str) -> Path:
+    key = hashlib.sha256(json.dumps([interpreter.key, *parts]).encode()).hexdigest()[:KEY_LENGTH]
+    return context.cache.store / f"{kind}-{interpreter.root.name}-{key}"
+
+
+@contextmanager
+def _making(context: Context, root: Path, make: Callable[[Path], None], text: str = "") -> Iterator[None]:
+    """Have an entry of the store made if it is missing; it is in use from here on."""
+    context.cache.use(root)
+    if not root.is_dir():
+        with context.cache.lock(root.name, context.ui):
+            if not root.is_dir():
+                with context.cache.beside(root) as partial, slowly(context.ui if text else None, text):
+                    make(partial)
+    yield
+
+
+def _seal(root: Path, keep: frozenset[str], below: Layer | None) -> None:
+    found = digests(root / TREE, below or Layer(root=root, digests={}))
+    write_text(root / INDEX, json.dumps({"keep": sorted(keep), "digests": found}) + "\n")
+
+
+def _index(root: Path) -> dict[str, Any]:
+    try:
+        index = json.loads((root / INDEX).read_bytes())
+        return {"keep": index["keep"], "digests": index["digests"]}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise CacheError(f"{root} is damaged", hint="remove it; it is made anew when needed") from error
+
+
+def _changes(before: Path, after: Path) -> tuple[list[str], list[str]]:
+    """Return what is new or another file in a copy that shared its files, and what is gone from it."""
+    old = {name: entry.inode() for name, entry in walk(before) if not name.endswith("/")}
+    new = {name: entry.inode() for name, entry in walk(after) if not name.endswith("/")}
+    links = {name for name in old.keys() & new.keys() if (before / name).is_symlink() and (after / name).is_symlink()}
+
+    def same(name: str) -> bool:
+        # a file system without hard links has copied everything
+        return name in links or old.get(name) == new[name] or (name in old and _alike(before / name, after / name))
+
+    return [name for name in sorted(new) if not same(name)], sorted(old.keys() - new.keys())
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a directory and those above it as far as they are empty."""
+    with suppress(OSError):
+        while True:
+            folder.rmdir()
+            folder = folder.parent
+
+
+def _alike(one: Path, other: Path) -> bool:
+    return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
+
+
+def _top(environment: Environment, name: str) -> Path | None:
+    """Return the file or directory of site-packages that holds a file of an environment."""
+    path = environment.root / name
+    site = environment.site_packages
+    return site / path.relative_to(site).parts[0] if path.is_relative_to(site) else None
+
+
+def _resolve_links(root: Path) -> None:
+    """Leave no symbolic link: not every program that unpacks a zip makes them.
+
+    Other names of what lies in the same directory go (`python3.13`, `libz.so`): nothing at run time asks for
+    them. Any other link becomes a copy of what it points to.
+    """
+    for path in sorted(root.rglob("*")):
+        if not path.is_symlink():
+            continue
+        target = path.resolve()
+        path.unlink()
+        if not target.exists() or not target.is_relative_to(root.resolve()) or target.parent == path.parent.resolve():
+            continue
+        if target.is_dir():
+            shutil.copytree(target, path)
+        else:
+            shutil.copy2(target, path)
+
+
+@contextmanager
+def _unharmed(interpreter: Interpreter) -> Iterator[None]:
+    """Make sure that what runs in the body wrote into no file that an environment shares with the store.
+
+    pip and the shim replace files; but a build script may do anything, and may fail afterwards.
+
+    Raises:
+        CacheError: it happened; the interpreter is removed from the store, and laid out anew next time.
+    """
+    before = dict(_written(interpreter.root))
+    try:
+        yield
+    finally:
+        after = dict(_written(interpreter.root))
+        if changed := [name for name in before if before[name] != after.get(name)]:
+            for one in (interpreter.root, *interpreter.root.parent.glob(f"*-{interpreter.root.name}-*")):
+                remove_tree(one)  # the parts of bundles have the same files
+            raise CacheError(
+                f"installing changed a file of the interpreter in place: {changed[0]}",
+                hint="the cache was put right; a package that does this cannot be bundled",
+            )
+
+
+def _written(root: Path) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    for name, entry in walk(root):
+        status = entry.stat(follow_symlinks=False)
+        if not entry.is_symlink():
+            yield name, (status.st_size, status.st_mtime_ns, status.st_mode)
+
+
+def own_python(interpreter: Interpreter, root: Path) -> None:
+    """Refuse a package that put a script in the place of the interpreter itself.
+
+    Raises:
+        CheckError: it did.
+    """
+    for name in ("python3", "python", f"python{interpreter.series}"):
+        ours, theirs = interpreter.root / "bin" / name, root / "bin" / name
+        if theirs.is_file() and theirs.read_bytes() != ours.read_bytes():
+            raise CheckError(f"a package installed a script named {name}, which is the interpreter's own name")

@@ -1,0 +1,270 @@
+"""What a bundle can do without: one row of CUTS each, with the reason.
+
+`safe` removes nothing that an app could need: what only serves to compile and to install, unless something in the
+bundle names it; and bytecode that is hardly ever read. `max` goes on to what some apps do need.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relenv.bundle.keys import PRUNE
+from relenv.inside import run_python
+from relenv.relocate import bytecode
+from relenv.store import remove_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+NONE, SAFE, MAX = PRUNE
+
+LIBRARY = r"lib/python3\.\d+"
+SITE = rf"{LIBRARY}/site-packages"
+PIP = rf"{SITE}/pip(-[^/]+\.dist-info)?|bin/pip(3(\.\d+)?)?|licenses/pip-[^/]+"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Something that goes."""
+
+    name: str
+    level: str
+    """From which on."""
+    pattern: str
+    """A regular expression that a path, or one above it, must match. For bytecode it is the path of the source."""
+    why: str
+    bytecode: bool = False
+    """Whether only bytecode goes: the module still works, from source."""
+    unless: str = ""
+    """What keeps it, in the sources of anything else: a regular expression."""
+
+
+def _modules(names: str) -> str:
+    return rf"{LIBRARY}/({'|'.join(names.split())})(\.py)?"
+
+
+def _development(name: str) -> Cut:
+    return Cut(
+        name=f"module {name}",
+        level=MAX,
+        pattern=_modules(name),
+        why="a module of the standard library to develop with",
+        unless=rf"^ *(import|from) +{name}\b",
+    )
+
+
+DEVELOPMENT = (
+    *("pydoc_data", "doctest", "unittest", "trace", "profile", "cProfile", "pstats", "tabnanny", "pyclbr"),
+    *("modulefinder", "venv", "zipapp", "idlelib", "lib2to3", "turtle", "turtledemo", "test"),
+    *("antigravity", "this", "__hello__", "__phello__", "_pyrepl"),
+)
+
+CUTS: tuple[Cut, ...] = (
+    Cut(
+        name="headers",
+        level=SAFE,
+        pattern=rf"include|{LIBRARY}/config-[^/]+|lib/pkgconfig|bin/python3[^/]*-config",
+        why="headers and their like, to compile against this interpreter",
+    ),
+    Cut(
+        name="pip",
+        level=SAFE,
+        pattern=PIP,
+        why="installs packages; what needs it as a library declares that",
+        unless=r"^ *(import|from) +pip\b|^Requires-Dist: pip\b",
+    ),
+    Cut(
+        name="ensurepip",
+        level=SAFE,
+        pattern=_modules("ensurepip"),
+        why="puts pip into virtual environments",
+        unless=r"^ *(import|from) +(venv|ensurepip)\b|['\"]-m['\"], *['\"](venv|ensurepip)['\"]",
+    ),
+    Cut(
+        name="bytecode: development",
+        level=SAFE,
+        bytecode=True,
+        pattern=_modules(
+            "pydoc_data pydoc pdb bdb cmd code codeop doctest unittest trace profile cProfile pstats timeit pickletools"
+            " tabnanny pyclbr symtable compileall py_compile modulefinder venv zipapp idlelib lib2to3 turtle turtledemo"
+            " antigravity this __hello__ __phello__ _pyrepl rlcompleter ensurepip"
+        ),
+        why="what is used to develop",
+    ),
+    Cut(
+        name="bytecode: substitutes",
+        level=SAFE,
+        bytecode=True,
+        pattern=_modules(
+            "_pydecimal _pyio _pydatetime _py_abc ntpath nturl2path _aix_support _android_support _apple_support"
+            " _ios_support _osx_support"
+        ),
+        why="what stands in for modules in C, which are there, or is for other systems",
+    ),
+    Cut(
+        name="bytecode: encodings",
+        level=SAFE,
+        bytecode=True,
+        pattern=rf"{LIBRARY}/encodings/"
+        r"(cp(?!1252|437|65001)\w+|mac_\w+|iso8859_(?!1\.|15\.)\w+|koi8_\w+|kz1048|ptcp154|tis_620|palmos|hp_roman8"
+        r"|big5\w*|euc_\w+|gb\w+|hz|iso2022_\w+|johab|shift_jis\w*|uu_codec|rot_13|quopri_codec)\.py",
+        why="the many small encodings, of which an app uses one or none",
+    ),
+    Cut(
+        name="bytecode: families",
+        level=SAFE,
+        bytecode=True,
+        pattern=rf"{SITE}/(.+/)?(pygments/(lexers|styles|formatters)|faker/providers|django/conf/locale)"
+        r"/(?!(__init__|_mapping|special|python|data|html|shell|default)\b)\w+(\.py)?",
+        why="likewise what packages load by name, one or two of hundreds",
+    ),
+    Cut(
+        name="bytecode: the old ones",
+        level=SAFE,
+        bytecode=True,
+        pattern=_modules(
+            "mailbox imaplib poplib nntplib telnetlib ftplib xmlrpc wave sunau aifc chunk cgi cgitb mailcap crypt pipes"
+            " nis msilib uu xdrlib asynchat asyncore smtpd imghdr sndhdr imp distutils"
+        ),
+        why="modules for protocols and files of yesterday",
+    ),
+    Cut(
+        name="programs for Windows",
+        level=SAFE,
+        pattern=rf"{SITE}/.+\.exe",
+        why="launchers that pip, setuptools and others carry for use on Windows",
+    ),
+    Cut(
+        name="bytecode: build tools",
+        level=SAFE,
+        bytecode=True,
+        pattern=rf"{SITE}/(pip|setuptools|_distutils_hack|wheel|Cython|pyximport|mesonbuild|scikit_build_core)",
+        why="what builds packages, and is often depended on without being used at run time",
+    ),
+    *map(_development, DEVELOPMENT),
+    Cut(
+        name="pip, depended on",
+        level=MAX,
+        pattern=PIP,
+        why="what installs packages, even if a package depends on it",
+        unless=r"^ *(import|from) +pip\b",
+    ),
+    Cut(
+        name="setuptools",
+        level=MAX,
+        pattern=rf"{SITE}/(setuptools|pkg_resources|_distutils_hack|wheel)(-[^/]+\.dist-info)?"
+        rf"|{SITE}/distutils-precedence\.pth",
+        why="what builds packages, even if a package depends on it, unless something imports it",
+        unless=r"^ *(import|from) +(setuptools|pkg_resources|distutils|wheel)\b",
+    ),
+    Cut(name="tests", level=MAX, pattern=rf"{SITE}/([^/]+/)+tests?", why="tests that packages ship"),
+    Cut(
+        name="stubs and sources for compilers",
+        level=MAX,
+        pattern=rf"{SITE}/.+\.(pyi|pyx|pxd|c|cc|cpp|h|hpp|f|f90|a)|{SITE}/.+/py\.typed",
+        why="what type checkers and compilers read",
+    ),
+    Cut(name="manuals", level=MAX, pattern=r"share/(man|doc)|man", why="manuals"),
+)
+
+FROZEN = """\
+import _imp
+print(*(name for name in _imp._frozen_module_names() if _imp.find_frozen(name)))
+"""
+
+
+def kept(sources: Iterable[tuple[str, bytes]]) -> frozenset[str]:
+    """Return the names of the cuts that some texts speak against.
+
+    Args:
+        sources: Python sources and METADATA of packages, with their paths relative to the bundle.
+    """
+    rules = {cut.name: re.compile(cut.unless.encode(), re.MULTILINE) for cut in CUTS if cut.unless}
+    owners = {cut.name: re.compile(cut.pattern) for cut in CUTS if cut.unless and not cut.bytecode}
+    found: set[str] = set()
+    waiting: dict[frozenset[str], set[str]] = {}
+    for path, text in sources:
+        needs = {name for name, rule in rules.items() if rule.search(text)}
+        takers = frozenset(name for name, pattern in owners.items() if needs and _above(pattern, path))
+        # what a cut would take away speaks only once something else has spoken for it
+        waiting.setdefault(takers, set()).update(needs - takers)
+    while due := [takers for takers in waiting if takers <= found]:
+        for takers in due:
+            found |= waiting.pop(takers)
+    return frozenset(found)
+
+
+def texts(root: Path, tops: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
+    """Yield what `kept` looks at, in what was installed."""
+    for top in tops:
+        for path in [top] if top.is_file() else sorted(top.rglob("*")):
+            if (path.suffix == ".py" or path.name == "METADATA") and path.is_file():
+                yield path.relative_to(root).as_posix(), path.read_bytes()
+
+
+def prune(root: Path, level: str, keep: frozenset[str], paths: Sequence[Path] | None = None) -> None:
+    """Remove what a bundle can do without.
+
+    Args:
+        root: the bundle.
+        level: one of PRUNE.
+        keep: of `kept`.
+        paths: where to look, below the bundle; None for everywhere.
+    """
+    cuts = [cut for cut in CUTS if PRUNE.index(cut.level) <= PRUNE.index(level) and cut.name not in keep]
+    if not cuts:
+        return
+    whole, compiled = (
+        re.compile("|".join(cut.pattern for cut in cuts if cut.bytecode is only) or r"(?!)") for only in (False, True)
+    )
+    for path in [root] if paths is None else paths:
+        if path != root and _above(whole, path.relative_to(root).as_posix()):
+            remove_tree(path)
+        elif path.is_dir():
+            _prune(root, path, whole, compiled)
+
+
+def _prune(root: Path, path: Path, whole: re.Pattern[str], compiled: re.Pattern[str]) -> None:
+    seen: list[Path] = []
+    for folder, folders, names in os.walk(path):
+        here = Path(folder)
+        below = "" if here == root else f"{here.relative_to(root).as_posix()}/"
+        gone = [name for name in (*folders, *names) if whole.fullmatch(f"{below}{name}")]
+        if below.endswith("/__pycache__/"):
+            package = below.removesuffix("__pycache__/")
+            gone += [name for name in names if _above(compiled, f"{package}{name.partition('.')[0]}.py")]
+        for name in gone:
+            remove_tree(here / name)
+        folders[:] = [name for name in folders if name not in gone]
+        seen.append(here)
+    for here in reversed(seen):
+        if here != root and not any(here.iterdir()):
+            here.rmdir()
+
+
+def _above(pattern: re.Pattern[str], path: str) -> bool:
+    """Tell whether a path matches, or one above it."""
+    parts = path.split("/")
+    return any(pattern.fullmatch("/".join(parts[:end])) for end in range(len(parts), 1, -1))
+
+
+def forget_frozen(root: Path, series: str) -> None:
+    """Remove bytecode of what the interpreter itself holds, frozen: it is not read."""
+    library = root / "lib" / f"python{series}"
+    for name in run_python(root, "-c", FROZEN).split():
+        path = library.joinpath(*name.split("."))
+        source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        for one in source.parent.glob(f"__pycache__/{source.stem}.*.pyc"):
+            one.unlink()
+
+
+def compile_for(root: Path, level: str, *paths: Path) -> None:
+    """Compile what ships: of `safe` on without columns in tracebacks, in `max` in place of the sources.
+
+    Leaving out columns is CPython's own `-X no_debug_ranges`; it makes bytecode a fifth smaller.
+    """
+    bytecode.compile_tree(root, *paths, columns=level == NONE, sourceless=level == MAX)

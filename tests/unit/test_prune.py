@@ -1,0 +1,119 @@
+"""What a bundle can do without: what goes with which level, and what keeps it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relenv.bundle.keys import PRUNE
+from relenv.bundle.prune import CUTS, MAX, SAFE, kept, prune
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIBRARY = "lib/python3.13"
+SITE = f"{LIBRARY}/site-packages"
+GOES = {
+    "include/python3.13/Python.h": SAFE,
+    "bin/python3.13-config": SAFE,
+    f"{LIBRARY}/config-3.13-x86_64-linux-gnu/Makefile": SAFE,
+    f"{SITE}/pip/__init__.py": SAFE,
+    f"{SITE}/pip-26.2.dist-info/METADATA": SAFE,
+    "bin/pip3": SAFE,
+    "licenses/pip-26.2/LICENSE.txt": SAFE,
+    f"{LIBRARY}/ensurepip/__init__.py": SAFE,
+    f"{SITE}/setuptools/cli-32.exe": SAFE,
+    f"{LIBRARY}/__pycache__/pdb.cpython-313.pyc": SAFE,
+    f"{LIBRARY}/unittest/__pycache__/mock.cpython-313.pyc": SAFE,
+    f"{LIBRARY}/encodings/__pycache__/cp037.cpython-313.pyc": SAFE,
+    f"{SITE}/pygments/lexers/__pycache__/lisp.cpython-313.pyc": SAFE,
+    f"{SITE}/setuptools/__pycache__/__init__.cpython-313.pyc": SAFE,
+    f"{LIBRARY}/unittest/mock.py": MAX,
+    f"{SITE}/setuptools/__init__.py": MAX,
+    f"{SITE}/numpy/_core/tests/test_it.py": MAX,
+    f"{SITE}/app/py.typed": MAX,
+    f"{SITE}/app/core.pyx": MAX,
+    "share/man/man1/app.1": MAX,
+}
+STAYS = (
+    "bin/python3",
+    "bin/pipx",
+    "licenses/openssl/LICENSE.txt",
+    f"{LIBRARY}/pdb.py",
+    f"{LIBRARY}/json/__pycache__/decoder.cpython-313.pyc",
+    f"{LIBRARY}/encodings/__pycache__/utf_8.cpython-313.pyc",
+    f"{LIBRARY}/encodings/__pycache__/cp1252.cpython-313.pyc",
+    f"{LIBRARY}/encodings/__pycache__/iso8859_15.cpython-313.pyc",
+    f"{SITE}/pipeline/__init__.py",
+    f"{SITE}/pygments/lexers/__pycache__/__init__.cpython-313.pyc",
+    f"{SITE}/unittest/__pycache__/own.cpython-313.pyc",
+    f"{SITE}/app/testing.py",
+    f"{SITE}/app/include/data.txt",
+)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in (*GOES, *STAYS):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def files(root: Path) -> set[str]:
+    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("level", PRUNE)
+def test_each_level_takes_its_own_and_those_before(tree: Path, level: str) -> None:
+    prune(tree, level, frozenset())
+    left = {name for name, of in GOES.items() if PRUNE.index(of) > PRUNE.index(level)}
+    assert files(tree) == left | set(STAYS)
+
+
+def test_nothing_empty_is_left(tree: Path) -> None:
+    prune(tree, MAX, frozenset())
+    assert not [path for path in tree.rglob("*") if path.is_dir() and not any(path.iterdir())]
+
+
+def test_only_where_it_is_told_to(tree: Path) -> None:
+    prune(tree, SAFE, frozenset(), [tree / SITE / "pip", tree / SITE / "app"])
+    assert not (tree / SITE / "pip").exists()
+    assert (tree / "include").exists()
+
+
+def test_what_is_kept_stays(tree: Path) -> None:
+    prune(tree, SAFE, frozenset({"pip"}))
+    assert (tree / "bin/pip3").exists()
+    assert not (tree / LIBRARY / "ensurepip").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("import pip\n", {"pip", "pip, depended on"}),
+        ("if x:\n    from pip._internal import main\n", {"pip", "pip, depended on"}),
+        ("Name: app\nRequires-Dist: pip>=20\n", {"pip"}),
+        ("Requires-Dist: pipeline\n# import pip is needed\nimport pipeline", set()),
+        ("import venv\n", {"ensurepip", "module venv"}),
+        ("run([sys.executable, '-m', 'venv', where])\n", {"ensurepip"}),
+        ("from unittest import mock\n", {"module unittest"}),
+        ("import setuptools\n", {"setuptools"}),
+    ],
+)
+def test_sources_speak_for_what_they_use(text: str, names: set[str]) -> None:
+    assert kept([("app/a.py", text.encode())]) == names
+
+
+def test_what_goes_does_not_speak() -> None:
+    """setuptools imports unittest: that keeps it only if something keeps setuptools."""
+    inside = (f"{SITE}/setuptools/test.py", b"import unittest\nimport setuptools\n")
+    assert kept([inside]) == frozenset()
+    assert kept([inside, (f"{SITE}/app.py", b"import setuptools")]) == {"setuptools", "module unittest"}
+
+
+def test_each_row_has_a_name_of_its_own() -> None:
+    assert len({cut.name for cut in CUTS}) == len(CUTS)
+    assert {cut.level for cut in CUTS} == {SAFE, MAX}
