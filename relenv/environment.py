@@ -6,6 +6,7 @@ import errno
 import fcntl
 import itertools
 import os
+import re
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from relenv import pip_shim, process
-from relenv.errors import InstallError, OutputError, UsageError, disk_full
+from relenv.errors import ChecksumError, InstallError, OutputError, UsageError, disk_full
 from relenv.inside import run_python
 from relenv.manifest import MANIFEST, SBOM
 from relenv.pip_shim.repair import Deed
@@ -291,11 +292,22 @@ def pip_install(pip: Sequence[str | Path], arguments: Sequence[str], *, environ:
         reasons = [line[7:] for line in error.tail.splitlines() if line.startswith("ERROR: ")]
         if error.disk_full:
             raise disk_full(what) from error
+        if wrong := re.search(r"DO NOT MATCH THE HASHES.*\n *(\S+)", error.tail):
+            raise wrong_file(wrong[1], error.tail) from error
         raise InstallError(
             f"{what} cannot be installed: {reasons[-1] if reasons else f'pip failed ({error.how})'}",
             detail=error.tail,
             hint="pip's configuration is honoured: PIP_INDEX_URL, PIP_FIND_LINKS and pip.conf say where it looks",
         ) from error
+
+
+def wrong_file(package: str, detail: str) -> ChecksumError:
+    """Return the error for a file that is not the one whose checksum was asked for."""
+    return ChecksumError(
+        f"{package} is not the file that is locked: its checksum differs",
+        detail=detail,
+        hint="either the lock is wrong, or somebody has tampered with the file",
+    )
 
 
 def compile_packages(environment: Environment, root: Path, *, jobs: int) -> None:

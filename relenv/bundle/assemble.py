@@ -18,11 +18,12 @@ from packaging.utils import canonicalize_name
 
 from relenv import process
 from relenv.bundle.content import exclude, include, keep_scripts, make_scripts, open_up, targets_of
-from relenv.bundle.dependencies import Site, installer_for, resolve
+from relenv.bundle.dependencies import Dependencies, Installer, Site, installer_for, pip_report, resolve
 from relenv.bundle.formats import FORMATS, Job, Written, refuse, write
 from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_python, packs, trimmed
+from relenv.bundle.locks import find_lock, pylock_of, read_lock
 from relenv.bundle.prune import kept
-from relenv.bundle.wheel import Builders, Wheel, build_wheel, compiler_environ
+from relenv.bundle.wheel import Builders, Wheel, build_wheel, compiler_environ, here, marker_environment
 from relenv.environment import Environment, copy_tree, installed, pip_environ
 from relenv.errors import CheckError, ConfigError, OutputError
 from relenv.inside import run_python
@@ -254,8 +255,7 @@ def _build(site: Site) -> Wheel:
 def _dependencies(site: Site, wheel: Wheel, treatment: Treatment) -> Layer:
     """Return what the bundle holds besides the project: the interpreter and the dependencies, ready for use."""
     installer = installer_for(site.context, site.config)
-    requirements = [*wheel.requires(site.interpreter, site.config.extras), *site.config.group_requires]
-    wanted = resolve(site, installer, requirements)
+    wanted = _exactly(site, wheel, installer)
     if wanted.empty:
         return trimmed(site.context, site.interpreter, treatment)
 
@@ -266,6 +266,25 @@ def _dependencies(site: Site, wheel: Wheel, treatment: Treatment) -> Layer:
 
     key = wanted.key and json.dumps([installer.name, site.config.glibc, wanted.key])
     return layer(site.context, site.interpreter, treatment, key=key, fill=fill, work=site.work)
+
+
+def _exactly(site: Site, wheel: Wheel, installer: Installer) -> Dependencies:
+    """Return the files of the dependencies: those of a lock if there is one, else what an installer chooses."""
+    config = site.config
+    requirements = wheel.requires(site.interpreter, config.extras) + here(config.group_requires, site.interpreter)
+    if config.write_lock:
+        path = config.root / "pylock.toml"
+        with working(site.context.ui, f"Resolving what {site.label} needs"):
+            text = pylock_of(pip_report(site, requirements), config.root, site.interpreter.series)
+        write_text(path, text)
+        site.context.ui.step(f"Wrote {path}")
+        lock: Path | None = path
+    else:
+        lock = find_lock(config.root, config.lock)
+    if lock is None:
+        return resolve(site, installer, requirements)
+    environment = marker_environment(site.interpreter)
+    return read_lock(lock, requirements, environment, extras=config.extras, groups=config.groups)
 
 
 def _install(site: Site, wheel: Wheel, environment: Environment, treatment: Treatment) -> App:

@@ -66,6 +66,8 @@ class AppConfig:
     find_links: tuple[str, ...] = ()
     """URLs, and absolute directories."""
     only_binary: tuple[str, ...] = ()
+    lock: str = "auto"
+    """`auto`, `none`, or a path relative to the project."""
     installer: str = "auto"
     glibc: str = ""
     include: tuple[Include, ...] = ()
@@ -82,6 +84,8 @@ class AppConfig:
     """Whether to do without a network; the command line alone says so."""
     wheel: Path | None = None
     """The project's wheel, if it is built already; None to build it."""
+    write_lock: bool = False
+    """Whether to write a pylock.toml, and to go by it."""
     refresh: bool = False
     """Whether to look for newer releases now."""
 
@@ -144,6 +148,7 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
         extra_index_url=tuple(values["extra-index-url"]),
         find_links=tuple(_place(one, project) for one in values["find-links"]),
         only_binary=tuple(values["only-binary"]),
+        lock=values["lock"],
         installer=values["installer"],
         glibc=values["glibc"],
         include=tuple(_include(one, project, file) for one in values["include"]),

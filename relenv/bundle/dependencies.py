@@ -9,19 +9,19 @@ import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relenv import process
-from relenv.environment import Environment, pip_install
+from relenv.environment import Environment, pip_install, wrong_file
 from relenv.environment import repair as put_in_order
-from relenv.errors import ConfigError, InstallError
+from relenv.errors import ConfigError, InstallError, disk_full
 from relenv.plan import KEY_LENGTH
 from relenv.store import write_text
 from relenv.ui import working
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from relenv.bundle.config import AppConfig
     from relenv.context import Context
@@ -39,6 +39,20 @@ class Dependencies:
     """Each line with the checksums of what may be installed."""
     loose: str = ""
     """What has no checksum: directories, and revisions of repositories."""
+
+    @classmethod
+    def of(cls, lines: Iterable[tuple[str, bool]], folders: Iterable[str] = ()) -> Dependencies:
+        """Return what some requirements, of each of which it is said whether it carries checksums, come to.
+
+        Args:
+            lines: the requirements.
+            folders: where files lie besides the indexes.
+        """
+        options = "".join(f"--find-links {Path(one).as_uri()}\n" for one in sorted(folders))
+        parts = {
+            has: "".join(f"{line}\n" for line in sorted(one for one, h in lines if h is has)) for has in (True, False)
+        }
+        return cls(hashed=f"{options}{parts[True]}" if parts[True] else "", loose=parts[False])
 
     @property
     def key(self) -> str:
@@ -84,7 +98,24 @@ def installer_for(context: Context, config: AppConfig) -> Installer:
     uv = shutil.which("uv", path=context.environ.get("PATH"))
     if config.installer == "uv" and not uv:
         raise ConfigError("installer = uv, and there is no uv in PATH", hint="pip install uv, or installer = pip")
+    if config.installer == "auto" and uv and _only_pip_is_configured(context.environ):
+        uv = None
     return INSTALLERS["pip" if config.installer == "pip" or not uv else "uv"]
+
+
+PIP_PLACES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_CONFIG_FILE")
+UV_PLACES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_CONFIG_FILE")
+
+
+def _only_pip_is_configured(environ: Mapping[str, str]) -> bool:
+    """Tell whether a user has told pip, yet not uv, where packages are: uv would look elsewhere."""
+    home = Path(environ.get("HOME", "/"))
+    user = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    pip = (Path("/etc/pip.conf"), user / "pip/pip.conf", home / ".pip/pip.conf")
+    uv = (Path("/etc/uv/uv.toml"), user / "uv/uv.toml")
+    return (any(map(environ.get, PIP_PLACES)) or any(path.is_file() for path in pip)) and not (
+        any(map(environ.get, UV_PLACES)) or any(path.is_file() for path in uv)
+    )
 
 
 def resolve(site: Site, installer: Installer, requirements: Sequence[str]) -> Dependencies:
@@ -96,7 +127,7 @@ def resolve(site: Site, installer: Installer, requirements: Sequence[str]) -> De
     if not requirements:
         return Dependencies()
     cache = site.context.cache
-    settings = {name: value for name, value in site.environ.items() if name.startswith(("PIP_", "UV_"))}
+    settings = indexes(site.environ)
     known = json.dumps([installer.name, site.interpreter.key, sorted(requirements), site.config.glibc, settings])
     path = cache.root / "resolutions" / f"{hashlib.sha256(known.encode()).hexdigest()[:KEY_LENGTH]}.json"
     if found := _recorded(path, site.config):
@@ -107,6 +138,14 @@ def resolve(site: Site, installer: Installer, requirements: Sequence[str]) -> De
         path.parent.mkdir(exist_ok=True)
         write_text(path, json.dumps({"hashed": found.hashed, "loose": found.loose}) + "\n")
     return found
+
+
+OFFLINE = ("PIP_NO_INDEX", "PIP_RETRIES", "UV_OFFLINE")
+
+
+def indexes(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what decides which files are found, of an environment: not whether a network may be asked."""
+    return {k: v for k, v in environ.items() if k.startswith(("PIP_", "UV_")) and k not in OFFLINE}
 
 
 def _recorded(path: Path, config: AppConfig) -> Dependencies | None:
@@ -130,6 +169,15 @@ sys.exit(main())
 
 
 def _pip_resolve(site: Site, requirements: Sequence[str]) -> Dependencies:
+    return Dependencies.of([_line(item) for item in pip_report(site, requirements)])
+
+
+def pip_report(site: Site, requirements: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what pip would install for some requirements (https://pip.pypa.io/en/stable/reference/installation-report/).
+
+    Raises:
+        InstallError: it finds nothing that fits.
+    """
     report = site.work / "report.json"
     tags = site.work / "tags"
     tags.mkdir(exist_ok=True)
@@ -141,8 +189,8 @@ def _pip_resolve(site: Site, requirements: Sequence[str]) -> Dependencies:
             environ=site.environ,
             what=site.label,
         )
-    found = [_line(item) for item in json.loads(report.read_bytes())["install"]]
-    return _sorted(found)
+    found: list[dict[str, Any]] = json.loads(report.read_bytes())["install"]
+    return found
 
 
 def _line(item: Mapping[str, Any]) -> tuple[str, bool]:
@@ -157,12 +205,6 @@ def _line(item: Mapping[str, Any]) -> tuple[str, bool]:
         return f"{name} @ {url}", False
     checks = " ".join(f"--hash={kind}:{value}" for kind, value in sorted(hashes.items()))
     return f"{name} @ {url} {checks}", True
-
-
-def _sorted(lines: Sequence[tuple[str, bool]]) -> Dependencies:
-    hashed = sorted(line for line, has_hash in lines if has_hash)
-    loose = sorted(line for line, has_hash in lines if not has_hash)
-    return Dependencies(hashed="".join(f"{one}\n" for one in hashed), loose="".join(f"{one}\n" for one in loose))
 
 
 def _pip_install(site: Site, environment: Environment, wanted: Dependencies) -> None:
@@ -216,10 +258,10 @@ DECORATION = " \u00d7\u2570\u2500\u25b6"
 def _uv_resolve(site: Site, requirements: Sequence[str]) -> Dependencies:
     wanted, found = site.work / "requirements.in", site.work / "resolved.txt"
     wanted.write_text("".join(f"{one}\n" for one in requirements), encoding="utf-8")
-    options = ("--generate-hashes", "--no-header", "--no-annotate", "--no-config", "--quiet", "--output-file", found)
+    options = ("--generate-hashes", "--no-header", "--no-annotate", "--quiet", "--output-file", found)
     _uv(site, "compile", site.interpreter.root, *options, wanted)
     text = re.sub(r" *\\\n *", " ", found.read_text(encoding="utf-8"))
-    return _sorted([(line, "--hash=" in line) for line in text.splitlines() if line and line[0] not in "#-"])
+    return Dependencies.of([(line, "--hash=" in line) for line in text.splitlines() if line and line[0] not in "#-"])
 
 
 def _uv_install(site: Site, environment: Environment, wanted: Dependencies) -> None:
@@ -236,9 +278,14 @@ def _uv(site: Site, command: str, root: Path, *arguments: str | Path) -> None:
     options += ["--offline"] if site.config.offline else []
     uv = shutil.which("uv", path=site.environ.get("PATH")) or "uv"
     try:
-        process.run([uv, "pip", command, *options, *arguments], env=site.environ)
+        # in the project, whose [tool.uv] counts
+        process.run([uv, "pip", command, *options, *arguments], cwd=site.config.root, env=site.environ)
     except process.CommandError as error:
-        reason = re.sub(r"\s+", " ", error.tail).strip(DECORATION)
+        if error.disk_full:
+            raise disk_full(site.label) from error
+        if wrong := re.search(r"Hash mismatch for `(.+?)`", error.tail):
+            raise wrong_file(wrong[1], error.tail) from error
+        reason = re.sub(r"\s+", " ", error.tail).strip(DECORATION).removeprefix("error: ")
         raise InstallError(
             f"{site.label} cannot be installed: {reason}",
             detail=error.tail,

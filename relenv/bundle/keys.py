@@ -284,6 +284,14 @@ KEYS: dict[str, Key] = {
         default=[],
         metavar="NAME",
     ),
+    "lock": Key(
+        shape=TEXT,
+        summary='the lock file to go by: "auto" for the one that is there, "none", or a path from the project',
+        example='"auto"',
+        default="auto",
+        option="lock-file",
+        metavar="auto|none|FILE",
+    ),
     "installer": Key(
         shape=choice("auto", "pip", "uv"),
         summary="what resolves and installs the dependencies: uv where it is, else pip; or one of them",

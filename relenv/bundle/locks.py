@@ -1,15 +1,498 @@
-"""Lock files: what a project has pinned."""
+"""Lock files: exactly which files a project has chosen, read from five formats and written in one.
+
+    pylock.toml (PEP 751) · uv.lock · poetry.lock · pdm.lock ──► entries ──► those that the project's requirements reach
+
+What a lock lists for other machines, extras or groups is passed over: the walk begins at what the project's wheel
+requires here. So a lock is stale when it lacks something that is reached, or has it in a version that does not fit.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote, urldefrag, urlsplit, urlunsplit
+
+import tomli_w
+from packaging.markers import InvalidMarker, Marker
+from packaging.pylock import Pylock, PylockValidationError
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
+
+from relenv.bundle.dependencies import Dependencies
+from relenv.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
-NAMES = ("pylock.toml", "uv.lock", "poetry.lock", "pdm.lock")
+    from packaging.pylock import Package
 
 
-def find_lock(project: Path) -> Path | None:
-    """Return a project's lock file, if there is one."""
-    return next((project / name for name in NAMES if (project / name).is_file()), None)
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """Something that a project or a package requires."""
+
+    name: str
+    """Normalised."""
+    extras: frozenset[str] = frozenset()
+    requirement: Requirement | None = None
+    """With a marker, and a range of versions, as far as there are any."""
+    version: str = ""
+    """The one version that is meant, if the lock says so."""
+    marker: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A package in a lock."""
+
+    name: str
+    """Normalised."""
+    version: str = ""
+    hashes: tuple[str, ...] = ()
+    """`sha256:...` of each file that may be installed."""
+    needs: tuple[Need, ...] = ()
+    markers: tuple[str, ...] = ()
+    """One of which must hold; none for always."""
+    extras: frozenset[str] = frozenset()
+    """The extras that this entry adds to that of the same name without."""
+    direct: str = ""
+    """A URL in place of an index (PEP 440, "Direct references")."""
+    folder: str = ""
+    """A directory in which the files lie, in place of an index."""
+
+    def line(self) -> tuple[str, bool]:
+        """Return a requirement, and whether it carries checksums."""
+        checks = "".join(f" --hash={one}" for one in sorted(set(self.hashes)))
+        what = f"{self.name} @ {self.direct}" if self.direct else f"{self.name}=={self.version}"
+        return f"{what}{checks}", bool(checks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A format of lock files."""
+
+    read: Callable[[Mapping[str, Any], Path], Iterator[Entry]]
+    renew: str
+    """The command that brings it up to date."""
+    flat: bool = False
+    """Whether all is installed whose markers hold, not what requirements lead to."""
+
+
+def find_lock(project: Path, lock: str = "auto") -> Path | None:
+    """Return a project's lock file.
+
+    Args:
+        project: its directory.
+        lock: `auto` for the first of FORMATS that is there, `none`, or a path.
+
+    Raises:
+        ConfigError: there is no file of that path.
+    """
+    if lock == "auto":
+        return next((project / name for name in FORMATS if (project / name).is_file()), None)
+    if lock == "none":
+        return None
+    path = project / lock
+    if not path.is_file():
+        raise ConfigError(f"lock: there is no {path}", hint=f"`auto` takes {', '.join(FORMATS)}")
+    return path
+
+
+def read_lock(
+    path: Path,
+    requirements: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    extras: Collection[str] = (),
+    groups: Collection[str] = (),
+) -> Dependencies:
+    """Return what a lock has chosen for some requirements.
+
+    Args:
+        path: the file; what is none of FORMATS is a requirements file with hashes.
+        requirements: what the project needs, markers evaluated.
+        environment: what markers are evaluated with (PEP 508).
+        extras: of the project, that are wanted.
+        groups: of the project's dependency groups, that are wanted.
+
+    Raises:
+        ConfigError: the lock is stale, damaged, or of a kind that is not known.
+    """
+    form = _format_of(path)
+    if form is None:
+        return _requirements(path, requirements)
+    try:
+        with path.open("rb") as file:
+            data = tomllib.load(file)
+        entries = list(form.read(data, path.parent.absolute()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", hint=f"`{form.renew}` makes it anew") from error
+    except PylockValidationError as error:
+        raise ConfigError(f"{path}: {error}", hint=f"`{form.renew}` makes it anew") from error
+    except (LookupError, TypeError, AttributeError, InvalidRequirement, InvalidMarker) as error:
+        raise ConfigError(f"{path} makes no sense ({error})", hint=f"`{form.renew}` makes it anew") from error
+    sets = {"extras": _normal(extras), "dependency_groups": _normal(groups)}
+    walk = _Walk(path=path, renew=form.renew, entries=entries, environment=environment, sets=sets)
+    chosen = walk.all(requirements) if form.flat else walk.reach(requirements)
+    return Dependencies.of([entry.line() for entry in chosen], folders={one.folder for one in chosen if one.folder})
+
+
+def _normal(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(map(canonicalize_name, names))
+
+
+def _format_of(path: Path) -> Format | None:
+    if re.fullmatch(r"pylock\.([^.]+\.)?toml", path.name):  # PEP 751, "File Name"
+        return FORMATS["pylock.toml"]
+    return FORMATS.get(path.name)
+
+
+# --- from requirements to entries -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Walk:
+    path: Path
+    renew: str
+    entries: Sequence[Entry]
+    environment: Mapping[str, str]
+    sets: Mapping[str, frozenset[str]]
+    """What `extras` and `dependency_groups` stand for in markers (PEP 751)."""
+
+    def all(self, requirements: Sequence[str]) -> list[Entry]:
+        """Return the entries whose markers hold, having seen that the requirements are among them."""
+        for text in requirements:
+            self._choose(_need(Requirement(text)))
+        return [one for one in self.entries if self._holds(one)]
+
+    def reach(self, requirements: Sequence[str]) -> list[Entry]:
+        """Return the entries that some requirements lead to, by name."""
+        waiting = [_need(Requirement(text)) for text in requirements]
+        done: set[tuple[str, frozenset[str]]] = set()
+        found: dict[str, Entry] = {}
+        while waiting:
+            need = waiting.pop()
+            if (need.name, need.extras) in done:
+                continue
+            done.add((need.name, need.extras))
+            chosen = self._choose(need)
+            for entry in chosen:
+                waiting += [one for one in entry.needs if self._applies(one.marker, need.extras)]
+                if not entry.extras:
+                    found[entry.name] = entry
+        return [found[name] for name in sorted(found)]
+
+    def _choose(self, need: Need) -> list[Entry]:
+        same = [one for one in self.entries if one.name == need.name and one.extras <= need.extras]
+        here = [one for one in same if self._holds(one)]
+        if not any(not one.extras for one in here):
+            raise self._stale(f"it lacks {need.requirement or need.name}")
+        fitting = [one for one in here if _fits(need, one)]
+        if not any(not one.extras for one in fitting):
+            raise self._stale(f"it has {here[0].name} {here[0].version}, which does not fit {need.requirement}")
+        if unknown := [one for one in fitting if not (one.hashes or one.direct or one.extras)]:
+            raise ConfigError(f"{self.path} has no hash for {unknown[0].name}", hint=f"`{self.renew}` makes it anew")
+        return fitting
+
+    def _holds(self, entry: Entry) -> bool:
+        values: dict[str, str | AbstractSet[str]] = {**self.environment, **self.sets}
+        return not entry.markers or any(Marker(one).evaluate(values, context="lock_file") for one in entry.markers)
+
+    def _applies(self, marker: str, extras: Iterable[str]) -> bool:
+        if not marker:
+            return True
+        parsed = Marker(marker)
+        return any(parsed.evaluate({**self.environment, "extra": extra}) for extra in ("", *extras))
+
+    def _stale(self, why: str) -> ConfigError:
+        return ConfigError(
+            f"{self.path} does not fit the project: {why}",
+            hint=f"`{self.renew}` brings it up to date; lock = none passes it over",
+        )
+
+
+def _fits(need: Need, entry: Entry) -> bool:
+    if need.version and entry.version and need.version != entry.version:
+        return False
+    if need.requirement is None or not entry.version:
+        return True
+    try:
+        return need.requirement.specifier.contains(entry.version, prereleases=True)
+    except InvalidVersion:
+        return False
+
+
+def _need(requirement: Requirement) -> Need:
+    return Need(
+        name=canonicalize_name(requirement.name),
+        extras=frozenset(map(canonicalize_name, requirement.extras)),
+        requirement=requirement,
+        marker=str(requirement.marker or ""),
+    )
+
+
+# --- pylock.toml ------------------------------------------------------------------------------------------
+
+
+def _pylock(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
+    """Yield the entries of a pylock.toml: https://packaging.python.org/en/latest/specifications/pylock-toml/."""
+    lock = Pylock.from_dict(data)
+    for package in lock.packages:
+        if package.directory and (folder / package.directory.path).resolve() == folder.resolve():
+            continue  # the project itself
+        files = [*(package.wheels or ()), *([package.sdist] if package.sdist else ())]
+        local = next((one.path for one in files if one.path and not one.url), None)
+        yield Entry(
+            name=package.name,
+            version=str(package.version or ""),
+            hashes=tuple(f"sha256:{one.hashes['sha256']}" for one in files if "sha256" in one.hashes)
+            or _archive_hashes(package),
+            markers=(str(package.marker),) if package.marker else (),
+            direct=_pylock_direct(package, folder),
+            folder=str((folder / local).parent.resolve()) if local else "",
+        )
+
+
+def _archive_hashes(package: Package) -> tuple[str, ...]:
+    return tuple(f"{kind}:{value}" for kind, value in package.archive.hashes.items()) if package.archive else ()
+
+
+def _pylock_direct(package: Package, folder: Path) -> str:
+    if package.vcs:
+        where = package.vcs.url or (folder / str(package.vcs.path)).as_uri()
+        return _vcs(package.vcs.type, where, package.vcs.commit_id, package.vcs.subdirectory)
+    if package.directory:
+        return (folder / package.directory.path).resolve().as_uri()
+    if package.archive:
+        where = package.archive.url or (folder / str(package.archive.path)).resolve().as_uri()
+        return where + (f"#subdirectory={package.archive.subdirectory}" if package.archive.subdirectory else "")
+    return ""
+
+
+def _vcs(kind: str, url: str, commit: str, below: str | None = None) -> str:
+    return f"{kind}+{url}@{commit}" + (f"#subdirectory={below}" if below else "")
+
+
+# --- uv.lock ----------------------------------------------------------------------------------------------
+
+
+def _uv(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
+    """Yield the entries of a uv.lock: https://docs.astral.sh/uv/concepts/projects/layout/#the-lockfile."""
+    if data["version"] != 1:
+        raise LookupError(f"version {data['version']}")
+    for package in data.get("package", ()):
+        source = package["source"]
+        if source.get("editable", source.get("virtual")) == ".":
+            continue  # the project itself
+        files = [*package.get("wheels", ()), *([package["sdist"]] if "sdist" in package else ())]
+        extras = package.get("optional-dependencies", {})
+        yield Entry(
+            name=canonicalize_name(package["name"]),
+            version=package.get("version", ""),
+            hashes=tuple(file["hash"] for file in files if "hash" in file),
+            needs=(
+                *map(_uv_need, package.get("dependencies", ())),
+                *(_uv_need(one, extra) for extra, some in extras.items() for one in some),
+            ),
+            markers=tuple(package.get("resolution-markers", ())),
+            direct=_uv_direct(source, folder),
+            folder=str((folder / source["registry"]).resolve()) if _is_path(source.get("registry", "")) else "",
+        )
+
+
+def _uv_need(one: Mapping[str, Any], extra: str = "") -> Need:
+    markers = [f"({text})" for text in (one.get("marker", ""), f"extra == '{extra}'" if extra else "") if text]
+    return Need(
+        name=canonicalize_name(one["name"]),
+        extras=_normal(one.get("extra", ())),
+        version=one.get("version", ""),
+        marker=" and ".join(markers),
+    )
+
+
+def _is_path(registry: str) -> bool:
+    return bool(registry) and "://" not in registry
+
+
+def _uv_direct(source: Mapping[str, Any], folder: Path) -> str:
+    if git := source.get("git"):
+        url, commit = urldefrag(git)
+        parts = urlsplit(url)
+        below = parse_qs(parts.query).get("subdirectory", [""])[0]
+        return _vcs("git", urlunsplit(parts._replace(query="")), commit, below)
+    if where := next((source[kind] for kind in ("path", "directory", "editable", "virtual") if kind in source), ""):
+        return (folder / where).resolve().as_uri()
+    return str(source.get("url", ""))
+
+
+# --- poetry.lock ------------------------------------------------------------------------------------------
+
+
+def _poetry(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
+    """Yield the entries of a poetry.lock, of versions 1 and 2."""
+    version = str(data["metadata"]["lock-version"])
+    if version.split(".", maxsplit=1)[0] not in ("1", "2"):
+        raise LookupError(f"lock-version {version}")
+    before = data["metadata"].get("files", {})  # where poetry 1.0 had the hashes
+    for package in data.get("package", ()):
+        files = package.get("files") or before.get(package["name"], ())
+        source = package.get("source", {})
+        markers = package.get("markers", ())
+        yield Entry(
+            name=canonicalize_name(package["name"]),
+            version=package["version"],
+            hashes=() if source.get("type") == "directory" else tuple(file["hash"] for file in files if "hash" in file),
+            needs=tuple(
+                _poetry_need(name, one)
+                for name, some in package.get("dependencies", {}).items()
+                for one in (some if isinstance(some, list) else [some])
+            ),
+            # one for each group, or one for all
+            markers=tuple(markers.values()) if isinstance(markers, dict) else (markers,) if markers else (),
+            direct=_poetry_direct(source, folder),
+        )
+
+
+def _poetry_need(name: str, one: str | Mapping[str, Any]) -> Need:
+    table = one if isinstance(one, dict) else {}
+    return Need(
+        name=canonicalize_name(name), extras=_normal(table.get("extras", ())), marker=table.get("markers", "") or ""
+    )
+
+
+def _poetry_direct(source: Mapping[str, Any], folder: Path) -> str:
+    where = source.get("url", "")
+    match source.get("type"):
+        case "git":
+            return _vcs("git", where, source["resolved_reference"], source.get("subdirectory"))
+        case "directory" | "file":
+            return str((folder / where).resolve().as_uri())
+        case "url":
+            return str(where)
+    return ""
+
+
+# --- pdm.lock ---------------------------------------------------------------------------------------------
+
+
+def _pdm(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
+    """Yield the entries of a pdm.lock."""
+    version = str(data["metadata"]["lock_version"])
+    if version.split(".", maxsplit=1)[0] != "4":
+        raise LookupError(f"lock_version {version}")
+    for package in data.get("package", ()):
+        yield Entry(
+            name=canonicalize_name(package["name"]),
+            version=package.get("version", ""),
+            hashes=tuple(file["hash"] for file in package.get("files", ()) if "hash" in file),
+            needs=tuple(_need(Requirement(text)) for text in package.get("dependencies", ())),
+            markers=(package["marker"],) if package.get("marker") else (),
+            extras=_normal(package.get("extras", ())),
+            direct=_pdm_direct(package, folder),
+        )
+
+
+def _pdm_direct(package: Mapping[str, Any], folder: Path) -> str:
+    if "git" in package:
+        return _vcs("git", package["git"], package["revision"], package.get("subdirectory"))
+    if "path" in package:
+        return str((folder / package["path"]).resolve().as_uri())
+    return str(package.get("url", ""))
+
+
+# --- requirements with hashes -----------------------------------------------------------------------------
+
+
+def _requirements(path: Path, requirements: Sequence[str]) -> Dependencies:
+    """Return a requirements file in which every requirement is pinned and has a hash, as pip-compile writes them."""
+    text = re.sub(r"\\\n", " ", path.read_text(encoding="utf-8"))
+    lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines()]
+    pinned: dict[str, Requirement] = {}
+    for line in filter(None, lines):
+        if line.startswith("-"):
+            continue
+        words = line.partition(" --hash=")
+        try:
+            requirement = Requirement(words[0])
+        except InvalidRequirement as error:
+            raise ConfigError(f"{path}: {words[0]!r} is no requirement: {error}") from error
+        if not words[1]:
+            raise ConfigError(
+                f"{path}: {requirement.name} has no hash", hint="pip-compile --generate-hashes writes them"
+            )
+        pinned[canonicalize_name(requirement.name)] = requirement
+    for wanted in map(Requirement, requirements):
+        found = pinned.get(canonicalize_name(wanted.name))
+        versions = [one.version for one in found.specifier] if found else []
+        if found is None or (versions and not wanted.specifier.contains(versions[0], prereleases=True)):
+            raise ConfigError(
+                f"{path} does not fit the project: it has {found}, which does not fit {wanted}"
+                if found
+                else f"{path} does not fit the project: it lacks {wanted}",
+                hint="`pip-compile --generate-hashes` brings it up to date; lock = none passes it over",
+            )
+    return Dependencies(hashed="".join(f"{line}\n" for line in filter(None, lines)))
+
+
+# --- writing ----------------------------------------------------------------------------------------------
+
+
+def pylock_of(report: Sequence[Mapping[str, Any]], project: Path, python: str) -> str:
+    """Return a pylock.toml (PEP 751) with what pip has chosen.
+
+    Args:
+        report: of `relenv.bundle.dependencies.pip_report`.
+        project: its directory; the lock is for a file in it.
+        python: the series it was chosen for, `3.13`.
+    """
+    packages = sorted((_locked(item, project) for item in report), key=lambda one: str(one["name"]))
+    data = {
+        "lock-version": "1.0",
+        "created-by": "relenv",
+        "requires-python": f"=={python}.*",
+        "packages": packages,
+    }
+    Pylock.from_dict(data)
+    return tomli_w.dumps(data)
+
+
+def _locked(item: Mapping[str, Any], project: Path) -> dict[str, Any]:
+    name, version = canonicalize_name(item["metadata"]["name"]), item["metadata"]["version"]
+    info = item["download_info"]
+    below = {"subdirectory": info["subdirectory"]} if info.get("subdirectory") else {}
+    if vcs := info.get("vcs_info"):
+        source = {"type": vcs["vcs"], "url": info["url"], "commit-id": vcs["commit_id"], **below}
+        return {"name": name, "version": version, "vcs": source}
+    where = _where(info["url"], project)
+    if "dir_info" in info:
+        return {"name": name, "directory": {"path": where["path"]}}
+    hashes = dict(sorted(info["archive_info"]["hashes"].items()))
+    if item.get("is_direct"):
+        return {"name": name, "version": version, "archive": {**where, **below, "hashes": hashes}}
+    file_name = unquote(info["url"].rpartition("/")[2])
+    file = {"name": file_name, **where, "hashes": hashes}
+    kind: dict[str, Any] = {"wheels": [file]} if file_name.endswith(".whl") else {"sdist": file}
+    return {"name": name, "version": version, **kind}
+
+
+def _where(url: str, project: Path) -> dict[str, str]:
+    """Return where a file is: local ones by their path from the project, for no other place is known to others."""
+    parts = urlsplit(url)
+    if parts.scheme != "file":
+        return {"url": urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))}
+    return {"path": os.path.relpath(unquote(parts.path), project.resolve())}
+
+
+FORMATS: dict[str, Format] = {
+    "pylock.toml": Format(read=_pylock, renew="relenv bundle --lock", flat=True),
+    "uv.lock": Format(read=_uv, renew="uv lock"),
+    "poetry.lock": Format(read=_poetry, renew="poetry lock"),
+    "pdm.lock": Format(read=_pdm, renew="pdm lock"),
+}
+"""By the file's name; the first that is there is taken."""

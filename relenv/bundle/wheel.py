@@ -28,6 +28,7 @@ from pyproject_hooks import BackendUnavailable
 
 from relenv import process
 from relenv.bundle.backends import OURS, PROVIDERS
+from relenv.bundle.dependencies import indexes
 from relenv.environment import Environment, create, pip_install
 from relenv.errors import BuildError, ConfigError, OutputError, disk_full
 from relenv.pip_shim.records import reconcile
@@ -35,7 +36,7 @@ from relenv.plan import KEY_LENGTH
 from relenv.store import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from installer.records import RecordEntry
     from installer.utils import Scheme
@@ -86,8 +87,8 @@ class Builders:
             InstallError: they cannot be installed.
         """
         cache = self.context.cache
-        indexes = {name: value for name, value in self.environ.items() if name.startswith("PIP_")}
-        key = hashlib.sha256(json.dumps([self.interpreter.key, sorted(requires), indexes]).encode()).hexdigest()
+        settings = indexes(self.environ)
+        key = hashlib.sha256(json.dumps([self.interpreter.key, sorted(requires), settings]).encode()).hexdigest()
         stem = f"builder-{self.interpreter.root.name}-{key[:KEY_LENGTH]}"
         root = cache.store / f"{stem}-{int(time.time()) // DAY}"
         if self.offline and not root.is_dir():
@@ -255,17 +256,10 @@ class Wheel:
         Raises:
             BuildError: a requirement is none.
         """
-        environment = marker_environment(interpreter)
-        found = []
-        for text in self.requires_dist:
-            try:
-                requirement = Requirement(text)
-            except InvalidRequirement as error:
-                raise BuildError(f"{self.path.name} has an invalid requirement: {text}") from error
-            marker = requirement.marker
-            if not marker or any(marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras)):
-                requirement.marker = None
-                found.append(str(requirement))
+        try:
+            found = here(self.requires_dist, interpreter, extras)
+        except InvalidRequirement as error:
+            raise BuildError(f"{self.path.name} has an invalid requirement: {error}") from error
         # an extra may ask for other extras of its own project
         mine = [Requirement(text) for text in found if canonicalize_name(Requirement(text).name) == self.canonical]
         more = {extra for one in mine for extra in one.extras} - set(extras)
@@ -321,6 +315,22 @@ class _Replacing(SchemeDictionaryDestination):
     def write_to_fs(self, scheme: Scheme, path: str, stream: BinaryIO, is_executable: bool) -> RecordEntry:  # noqa: FBT001
         remove_tree(Path(self.scheme_dict[scheme], path))
         return super().write_to_fs(scheme, path, stream, is_executable)
+
+
+def here(requirements: Iterable[str], interpreter: Interpreter, extras: Collection[str] = ()) -> list[str]:
+    """Return the requirements that hold with an interpreter and some extras, without their markers.
+
+    Raises:
+        InvalidRequirement: one is none.
+    """
+    environment = marker_environment(interpreter)
+    found = []
+    for requirement in map(Requirement, requirements):
+        marker = requirement.marker
+        if not marker or any(marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras)):
+            requirement.marker = None
+            found.append(str(requirement))
+    return found
 
 
 def marker_environment(interpreter: Interpreter) -> dict[str, str]:

@@ -41,6 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_building(parser)
     add_keys(parser)
     parser.add_argument("--wheel", type=Path, metavar="FILE", help="the project's wheel, in place of building it")
+    parser.add_argument("--lock", action="store_true", help="resolve anew, write that to pylock.toml, and go by it")
     group = parser.add_argument_group("what is asked for again")
     group.add_argument("--offline", action="store_true", help="do without a network: with what is here, or not at all")
     group.add_argument("--refresh", action="store_true", help="look for newer releases now, not only every ten minutes")
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     config = load_config(Path(args.project), overrides(args), triplet=context.platform.triplet)
     if args.wheel and not args.wheel.is_file():
         raise UsageError(f"--wheel {args.wheel} is no file")
-    asked = {"offline": args.offline, "refresh": args.refresh, "wheel": args.wheel}
+    asked = {"offline": args.offline, "refresh": args.refresh, "wheel": args.wheel, "write_lock": args.lock}
     bundle = make_bundle(context, dataclasses.replace(config, **asked))
     if not bundle.scripts:
         context.ui.warn(f"{bundle.project} has no console scripts: run it as bin/python3 -Im MODULE")

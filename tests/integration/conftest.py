@@ -40,6 +40,13 @@ class Outcome:
 Relenv = Callable[..., Outcome]
 
 
+@pytest.fixture
+def uv(monkeypatch: pytest.MonkeyPatch) -> str:
+    """uv, in PATH for this test: what is found there by itself is used by itself."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    return shutil.which("uv") or pytest.fail("no uv here: it is among relenv[test]")
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     chosen = os.environ.get("RELENV_DATA")

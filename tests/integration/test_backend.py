@@ -156,10 +156,7 @@ def test_pip_installs_it_and_edits_it(delegate: str, links: dict[str, str], tmp_
     assert [path.name.partition("-")[0] for path in (tmp_path / "wheels").iterdir()] == ["shown"]
 
 
-def test_uv_builds_it(links: dict[str, str], wheelhouse: Path, tmp_path: Path) -> None:
-    uv = shutil.which("uv")
-    if not uv:
-        pytest.skip("no uv here")
+def test_uv_builds_it(uv: str, links: dict[str, str], wheelhouse: Path, tmp_path: Path) -> None:
     root = project(tmp_path / "shown")
     env = {**os.environ, **links, "UV_FIND_LINKS": str(wheelhouse), "UV_PRERELEASE": "allow"}
     done = subprocess.run([uv, "build", "-q", "-o", tmp_path / "dist", root], env=env, check=False, capture_output=True)

@@ -1,0 +1,171 @@
+"""What a bundle is made of is kept, found again by its content, and never trusted beyond that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from wheels import make_wheel
+
+if TYPE_CHECKING:
+    from conftest import Relenv
+
+PROJECT = """\
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "layered"
+version = "1.0"
+dependencies = ["rlnvbelow"]
+
+[project.optional-dependencies]
+more = ["rlnvmore>=2"]
+
+[project.scripts]
+layered = "layered:main"
+
+[tool.setuptools]
+py-modules = ["layered"]
+
+[tool.relenv]
+find-links = ["wheels"]
+format = "dir"
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = tmp_path / "layered"
+    (root / "wheels").mkdir(parents=True)
+    (root / "pyproject.toml").write_text(PROJECT)
+    (root / "layered.py").write_text("import rlnvbelow\n\n\ndef main():\n    rlnvbelow.main()\n")
+    make_wheel(root / "wheels", "rlnvbelow", "1.0", console={"rlnvbelow": "rlnvbelow:main"})
+    make_wheel(root / "wheels", "rlnvmore", "2.0")
+    return root
+
+
+def made(relenv: Relenv, project: Path, name: str, *options: str | Path, **more: object) -> tuple[Path, str]:
+    outcome = relenv("bundle", project, "-o", project.parent / name, *options, **more)
+    return project.parent / name, outcome.stderr
+
+
+def says(bundle: Path, script: str = "layered") -> str:
+    return subprocess.run([bundle / "bin" / script], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_same_dependencies_are_installed_once(relenv: Relenv, project: Path) -> None:
+    first, told = made(relenv, project, "one", "--refresh")
+    assert "Installing what layered needs" in told
+    (project / "layered.py").write_text("import rlnvbelow\n\n\ndef main():\n    print('edited')\n")
+    second, told = made(relenv, project, "two")
+    assert "Resolving" not in told
+    assert "Installing" not in told
+    assert (says(first), says(second)) == ("rlnvbelow 1.0", "edited")
+    # what is handed out shares nothing with what is kept
+    (second / "bin/rlnvbelow").write_text("#!/bin/sh\necho changed\n")
+    (second / "lib/python3.13/this.py").write_text("changed")
+    third, _ = made(relenv, project, "three")
+    assert says(third, "rlnvbelow") == "rlnvbelow 1.0"
+    assert (third / "lib/python3.13/this.py").read_text() != "changed"
+
+
+def test_a_new_release_is_found(relenv: Relenv, project: Path) -> None:
+    made(relenv, project, "one", "--refresh")
+    make_wheel(project / "wheels", "rlnvbelow", "1.1")
+    assert says(made(relenv, project, "two")[0]) == "rlnvbelow 1.0"
+    assert says(made(relenv, project, "three", "--refresh")[0]) == "rlnvbelow 1.1"
+
+
+def test_the_same_bytes_whether_kept_or_not(relenv: Relenv, project: Path) -> None:
+    sums = set()
+    for name in ("one.zip", "two.zip", "three.zip"):
+        bundle, _ = made(relenv, project, name, "--format", "zip", *(("--refresh",) if name == "three.zip" else ()))
+        sums.add(hashlib.sha256(bundle.read_bytes()).hexdigest())
+        if name == "one.zip":
+            forget(relenv)
+    assert len(sums) == 1
+
+
+def forget(relenv: Relenv) -> None:
+    """Remove the layers, as pruning the cache does in time."""
+    shown = json.loads(relenv("cache", "--json").stdout)
+    store = Path(shown["path"]) / "store"
+    for path in store.glob("layer-*"):
+        shutil.rmtree(path)
+
+
+def test_a_lock_is_written_and_obeyed(relenv: Relenv, project: Path) -> None:
+    made(relenv, project, "one", "--lock")
+    lock = project / "pylock.toml"
+    text = lock.read_text()
+    assert 'path = "wheels/rlnvbelow-1.0-py3-none-any.whl"' in text
+    make_wheel(project / "wheels", "rlnvbelow", "1.1")
+    assert says(made(relenv, project, "two", "--refresh")[0]) == "rlnvbelow 1.0"
+    assert says(made(relenv, project, "three", "--refresh", "--lock-file", "none")[0]) == "rlnvbelow 1.1"
+    elsewhere = ("-o", project.parent / "four")
+    outcome = relenv("bundle", project, "--extra", "more", *elsewhere, check=False)
+    assert outcome.code == 3
+    assert "does not fit the project: it lacks rlnvmore>=2" in outcome.errors[0]
+    assert "relenv bundle --lock" in outcome.errors[1]
+    (wheel,) = project.glob("wheels/rlnvbelow-1.0-*")
+    wheel.write_bytes(make_wheel(project.parent, "rlnvbelow", "1.0", files={"other.py": ""}).read_bytes())
+    forget(relenv)
+    outcome = relenv("bundle", project, *elsewhere, check=False)
+    assert outcome.code == 5
+    assert "rlnvbelow" in outcome.errors[0]
+
+
+def test_offline_what_is_kept_will_do(relenv: Relenv, project: Path) -> None:
+    made(relenv, project, "one", "--refresh")
+    bundle, _ = made(relenv, project, "two", "--offline")
+    assert says(bundle) == "rlnvbelow 1.0"
+    text = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(text.replace('["rlnvbelow"]', '["rlnvbelow", "rlnvnowhere"]'))
+    outcome = relenv("bundle", project, "--offline", "-o", project.parent / "three", check=False)
+    assert outcome.code == 8
+    assert "rlnvnowhere" in outcome.errors[0]
+
+
+@pytest.mark.parametrize("prune", ["none", "safe", "max"])
+def test_it_runs_however_much_is_left_out(relenv: Relenv, project: Path, prune: str) -> None:
+    bundle, _ = made(relenv, project, "made", "--prune", prune)
+    assert says(bundle) == "rlnvbelow 1.0"
+    assert (bundle / "bin/pip3").exists() == (prune == "none")
+    assert (bundle / "include").exists() == (prune == "none")
+    sources = [path for path in bundle.glob("lib/python3.*/**/*.py") if path.suffix == ".py"]
+    assert bool(sources) == (prune != "max")
+    modules = "import ssl, sqlite3, asyncio, email, json, unittest.mock" if prune != "max" else "import ssl, asyncio"
+    subprocess.run([bundle / "bin/python3", "-I", "-W", "error", "-c", modules], check=True)
+
+
+def test_isolated_or_not(relenv: Relenv, project: Path, tmp_path: Path) -> None:
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path/rlnvbelow.py").write_text("def main():\n    print('from PYTHONPATH')\n")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "path")}
+    for options, expected in ((("--isolated",), "rlnvbelow 1.0"), (("--no-isolated",), "from PYTHONPATH")):
+        bundle, _ = made(relenv, project, f"made{options[0]}", *options)
+        done = subprocess.run([bundle / "bin/layered"], env=env, check=True, capture_output=True, text=True)
+        assert done.stdout.strip() == expected
+
+
+@pytest.mark.usefixtures("uv")
+def test_uv_installs_the_same(relenv: Relenv, project: Path) -> None:
+    trees = []
+    for installer in ("pip", "uv"):
+        bundle, _ = made(relenv, project, installer, "--installer", installer)
+        assert says(bundle) == "rlnvbelow 1.0"
+        files = {path.relative_to(bundle): path for path in bundle.rglob("*") if path.is_file()}
+        own = {"INSTALLER", "RECORD", "REQUESTED", "uv_cache.json"}
+        # scripts are spelled otherwise
+        trees.append(
+            {n: path.read_bytes() for n, path in files.items() if n.parts[0] != "bin" and path.name not in own}
+        )
+    assert trees[0] == trees[1]

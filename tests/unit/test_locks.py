@@ -1,0 +1,327 @@
+"""Lock files: what is read from each format, and what does not fit."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.markers import default_environment
+from packaging.pylock import Pylock
+
+from relenv.bundle.locks import find_lock, pylock_of, read_lock
+from relenv.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENVIRONMENT = {
+    **{name: str(value) for name, value in default_environment().items()},
+    "python_version": "3.13",
+    "python_full_version": "3.13.5",
+    "sys_platform": "linux",
+}
+A, B, C, D, E, F = (f"sha256:{letter * 64}" for letter in "abcdef")
+
+PYLOCK = f"""
+lock-version = "1.0"
+created-by = "someone"
+extras = ["cli"]
+dependency-groups = ["deploy"]
+
+[[packages]]
+name = "example"
+directory = {{ path = ".", editable = true }}
+
+[[packages]]
+name = "jinja2"
+version = "3.1.6"
+wheels = [{{ url = "https://example.org/jinja2-3.1.6-py3-none-any.whl", hashes = {{ sha256 = "{"a" * 64}" }} }}]
+sdist = {{ url = "https://example.org/jinja2-3.1.6.tar.gz", hashes = {{ sha256 = "{"b" * 64}" }} }}
+
+[[packages]]
+name = "colorama"
+version = "0.4"
+marker = "sys_platform == 'win32'"
+wheels = [{{ url = "https://example.org/colorama-0.4-py3-none-any.whl", hashes = {{ sha256 = "{"c" * 64}" }} }}]
+
+[[packages]]
+name = "click"
+version = "8.1"
+marker = "'cli' in extras"
+wheels = [{{ path = "wheels/click-8.1-py3-none-any.whl", hashes = {{ sha256 = "{"d" * 64}" }} }}]
+
+[[packages]]
+name = "gunicorn"
+version = "20"
+marker = "'deploy' in dependency_groups"
+vcs = {{ type = "git", url = "https://example.org/gunicorn", commit-id = "0123" }}
+"""
+UV = f"""
+version = 1
+requires-python = ">=3.11"
+
+[[package]]
+name = "example"
+source = {{ editable = "." }}
+
+[[package]]
+name = "jinja2"
+version = "3.1.6"
+source = {{ registry = "https://example.org/simple" }}
+dependencies = [
+    {{ name = "markupsafe" }},
+    {{ name = "colorama", marker = "sys_platform == 'win32'" }},
+]
+wheels = [{{ url = "https://example.org/jinja2-3.1.6-py3-none-any.whl", hash = "{A}" }}]
+sdist = {{ url = "https://example.org/jinja2-3.1.6.tar.gz", hash = "{B}" }}
+
+[package.optional-dependencies]
+i18n = [{{ name = "babel" }}]
+
+[[package]]
+name = "markupsafe"
+version = "2.0"
+source = {{ registry = "https://example.org/simple" }}
+resolution-markers = ["python_full_version < '3.12'"]
+wheels = [{{ url = "https://example.org/markupsafe-2.0-py3-none-any.whl", hash = "{C}" }}]
+
+[[package]]
+name = "markupsafe"
+version = "3.0"
+source = {{ registry = "https://example.org/simple" }}
+resolution-markers = ["python_full_version >= '3.12'"]
+wheels = [{{ url = "https://example.org/markupsafe-3.0-py3-none-any.whl", hash = "{D}" }}]
+
+[[package]]
+name = "babel"
+version = "2.1"
+source = {{ git = "https://example.org/babel?subdirectory=src&rev=main#4567" }}
+"""
+POETRY = f"""
+[[package]]
+name = "jinja2"
+version = "3.1.6"
+optional = false
+python-versions = ">=3.7"
+groups = ["main"]
+files = [{{file = "jinja2-3.1.6-py3-none-any.whl", hash = "{A}"}}, {{file = "jinja2-3.1.6.tar.gz", hash = "{B}"}}]
+
+[package.dependencies]
+Babel = {{version = ">=2.7", optional = true, markers = "extra == \\"i18n\\""}}
+MarkupSafe = [
+    {{version = ">=3", markers = "python_version >= \\"3.12\\""}},
+    {{version = "<3", markers = "python_version < \\"3.12\\""}},
+]
+
+[package.extras]
+i18n = ["Babel (>=2.7)"]
+
+[[package]]
+name = "markupsafe"
+version = "3.0"
+optional = false
+groups = ["main", "dev"]
+markers = {{main = "python_version >= \\"3.12\\"", dev = "sys_platform == \\"win32\\""}}
+files = [{{file = "markupsafe-3.0-py3-none-any.whl", hash = "{D}"}}]
+
+[[package]]
+name = "markupsafe"
+version = "2.0"
+optional = false
+groups = ["main"]
+markers = "python_version < \\"3.12\\""
+files = [{{file = "markupsafe-2.0-py3-none-any.whl", hash = "{C}"}}]
+
+[[package]]
+name = "babel"
+version = "2.1"
+optional = true
+groups = ["main"]
+files = []
+
+[package.source]
+type = "git"
+url = "https://example.org/babel"
+reference = "main"
+resolved_reference = "4567"
+subdirectory = "src"
+
+[metadata]
+lock-version = "2.1"
+"""
+PDM = f"""
+[metadata]
+lock_version = "4.5.1"
+
+[[package]]
+name = "jinja2"
+version = "3.1.6"
+dependencies = ["MarkupSafe>=2.0", "colorama; sys_platform == 'win32'"]
+files = [{{file = "jinja2-3.1.6-py3-none-any.whl", hash = "{A}"}}, {{file = "jinja2-3.1.6.tar.gz", hash = "{B}"}}]
+
+[[package]]
+name = "jinja2"
+version = "3.1.6"
+extras = ["i18n"]
+dependencies = ["Babel>=2.1", "jinja2==3.1.6"]
+
+[[package]]
+name = "markupsafe"
+version = "3.0"
+marker = "python_version >= '3.12'"
+files = [{{file = "markupsafe-3.0-py3-none-any.whl", hash = "{D}"}}]
+
+[[package]]
+name = "markupsafe"
+version = "2.0"
+marker = "python_version < '3.12'"
+files = [{{file = "markupsafe-2.0-py3-none-any.whl", hash = "{C}"}}]
+
+[[package]]
+name = "babel"
+version = "2.1"
+git = "https://example.org/babel"
+revision = "4567"
+subdirectory = "src"
+"""
+JINJA = f"jinja2==3.1.6 --hash={A} --hash={B}\n"
+MARKUPSAFE = f"markupsafe==3.0 --hash={D}\n"
+BABEL = "babel @ git+https://example.org/babel@4567#subdirectory=src\n"
+TREES = {"uv.lock": UV, "poetry.lock": POETRY, "pdm.lock": PDM}
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_what_is_required_is_followed(tmp_path: Path, name: str) -> None:
+    lock = write(tmp_path, name, TREES[name])
+    plain = read_lock(lock, ["Jinja2>=3"], ENVIRONMENT)
+    assert (plain.hashed, plain.loose) == (JINJA + MARKUPSAFE, "")
+    with_extra = read_lock(lock, ["jinja2[i18n]"], ENVIRONMENT)
+    assert (with_extra.hashed, with_extra.loose) == (JINJA + MARKUPSAFE, BABEL)
+    assert with_extra.key
+    older = read_lock(lock, ["jinja2"], {**ENVIRONMENT, "python_version": "3.11", "python_full_version": "3.11.2"})
+    assert older.hashed == JINJA + f"markupsafe==2.0 --hash={C}\n"
+    assert read_lock(lock, [], ENVIRONMENT).empty
+
+
+def test_a_pylock_is_taken_as_it_is(tmp_path: Path) -> None:
+    lock = write(tmp_path, "pylock.toml", PYLOCK)
+    assert read_lock(lock, ["jinja2"], ENVIRONMENT).hashed == JINJA
+    links = f"--find-links {(tmp_path / 'wheels').as_uri()}\n"
+    with_all = read_lock(lock, ["click"], ENVIRONMENT, extras=["CLI"], groups=["deploy"])
+    assert with_all.hashed == f"{links}click==8.1 --hash={D}\n{JINJA}"
+    assert with_all.loose == "gunicorn @ git+https://example.org/gunicorn@0123\n"
+
+
+@pytest.mark.parametrize("name", [*TREES, "pylock.toml"])
+@pytest.mark.parametrize(
+    ("requirement", "why"),
+    [("flask", "it lacks flask"), ("jinja2<3", "it has jinja2 3.1.6, which does not fit jinja2<3")],
+)
+def test_what_does_not_fit_is_stale(tmp_path: Path, name: str, requirement: str, why: str) -> None:
+    lock = write(tmp_path, name, {**TREES, "pylock.toml": PYLOCK}[name])
+    with pytest.raises(ConfigError, match=why) as caught:
+        read_lock(lock, [requirement], ENVIRONMENT)
+    assert caught.value.hint.startswith("`")
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_what_is_required_in_turn_must_be_there(tmp_path: Path, name: str) -> None:
+    text = TREES[name].replace('[[package]]\nname = "markupsafe"', '[[package]]\nname = "other"')
+    with pytest.raises(ConfigError, match=r"it lacks (?i:markupsafe)"):
+        read_lock(write(tmp_path, name, text), ["jinja2[i18n]"], ENVIRONMENT)
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_file_without_a_hash_is_refused(tmp_path: Path, name: str) -> None:
+    lock = write(tmp_path, name, TREES[name].replace("hash", "size"))
+    with pytest.raises(ConfigError, match="has no hash for"):
+        read_lock(lock, ["jinja2"], ENVIRONMENT)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("uv.lock", "version = 2"),
+        ("uv.lock", "x ="),
+        ("uv.lock", "[[package]]"),
+        ("poetry.lock", "[metadata]\nlock-version = '9'"),
+        ("pdm.lock", "[metadata]\nlock_version = '3'"),
+        ("pylock.toml", "lock-version = '1.0'"),
+        ("pylock.toml", "lock-version = '7.0'\ncreated-by = 'x'\npackages = []"),
+    ],
+)
+def test_a_damaged_or_unknown_lock_is_named(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=name) as caught:
+        read_lock(write(tmp_path, name, text), ["jinja2"], ENVIRONMENT)
+    assert caught.value.hint
+
+
+def test_requirements_with_hashes_are_a_lock(tmp_path: Path) -> None:
+    text = f"# by pip-compile\njinja2==3.1.6 \\\n    --hash={A} \\\n    --hash={B}\n    # via example\n"
+    lock = write(tmp_path, "requirements.txt", text)
+    found = read_lock(lock, ["jinja2>=3"], ENVIRONMENT)
+    assert found.hashed.split() == JINJA.split()
+    with pytest.raises(ConfigError, match="it lacks flask"):
+        read_lock(lock, ["flask"], ENVIRONMENT)
+    with pytest.raises(ConfigError, match=r"has jinja2==3\.1\.6, which does not fit jinja2<3"):
+        read_lock(lock, ["jinja2<3"], ENVIRONMENT)
+    with pytest.raises(ConfigError, match="jinja2 has no hash"):
+        read_lock(write(tmp_path, "requirements.txt", "jinja2==3.1.6\n"), ["jinja2"], ENVIRONMENT)
+
+
+def test_which_lock_is_taken(tmp_path: Path) -> None:
+    assert find_lock(tmp_path) is None
+    for name in ("pdm.lock", "poetry.lock", "uv.lock", "pylock.toml"):
+        write(tmp_path, name, "")
+        assert find_lock(tmp_path) == tmp_path / name
+    assert find_lock(tmp_path, "none") is None
+    assert find_lock(tmp_path, "uv.lock") == tmp_path / "uv.lock"
+    with pytest.raises(ConfigError, match=r"there is no .*nope\.lock"):
+        find_lock(tmp_path, "nope.lock")
+
+
+REPORT = json.dumps(
+    [
+        {
+            "metadata": {"name": "Jinja2", "version": "3.1.6"},
+            "download_info": {
+                "url": "https://me:secret@example.org/jinja2-3.1.6-py3-none-any.whl",
+                "archive_info": {"hashes": {"sha256": "a" * 64}},
+            },
+        },
+        {
+            "metadata": {"name": "babel", "version": "2.1"},
+            "download_info": {
+                "url": "https://example.org/babel",
+                "vcs_info": {"vcs": "git", "commit_id": "4567"},
+                "subdirectory": "src",
+            },
+        },
+        {
+            "metadata": {"name": "click", "version": "8.1"},
+            "download_info": {
+                "url": "file://HERE/wheels/click-8.1.tar.gz",
+                "archive_info": {"hashes": {"sha256": "d" * 64}},
+            },
+        },
+    ]
+)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    report = json.loads(REPORT.replace("HERE", str(tmp_path)))
+    text = pylock_of(report, tmp_path, "3.13")
+    assert text == pylock_of(list(reversed(report)), tmp_path, "3.13")
+    assert "secret" not in text
+    assert str(tmp_path) not in text
+    found = read_lock(write(tmp_path, "pylock.toml", text), ["jinja2", "babel", "click"], ENVIRONMENT)
+    links = f"--find-links {(tmp_path / 'wheels').as_uri()}\n"
+    assert found.hashed == f"{links}click==8.1 --hash={D}\njinja2==3.1.6 --hash={A}\n"
+    assert found.loose == BABEL
+    Pylock.from_dict({"lock-version": "1.0", "created-by": "x", "packages": []})
