@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING
 
 import deflate
 
-from relenv.errors import CacheError, CheckError, OutputError
+from relenv.bundle.output import beside, fresh, writing
+from relenv.errors import CacheError, CheckError
 from relenv.store import remove_tree
 from relenv.ui import working
 
@@ -186,9 +187,9 @@ def pack_tree(root: Path, into: Path, *, level: int = 9, jobs: int | None = None
         OutputError: the pack cannot be written.
     """
     files = _sorted(_file(name, entry) for name, entry in walk(root) if not entry.is_symlink())
-    partial = _beside(into)
+    partial = beside(into)
     pack = Pack(root=partial, codec=codec(level), known={})
-    with _writing(into):
+    with writing(into):
         try:
             remove_tree(partial)
             partial.mkdir(parents=True)
@@ -250,7 +251,7 @@ def write_zip(
     with (
         working(ui, f"Packing {into.name}", total=total, unit="bytes") as work,
         _squeezer(level, bases, digests or {}) as squeezer,
-        _fresh(into) as out,
+        fresh(into) as out,
     ):
         archive = _Zip(out, top=top, epoch=epoch)
         _fill_zip(archive, files, squeezer, jobs, work)
@@ -653,34 +654,7 @@ def _narrow(value: int) -> int:
     return 0xFFFF_FFFF if value >= ZIP64_LIMIT else value
 
 
-# --- on disk ----------------------------------------------------------------------------------------------
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
-
-
-@contextmanager
-def _fresh(into: Path) -> Iterator[BufferedRandom]:
-    """Give a file that becomes `into` if the body ends well, and nothing otherwise."""
-    partial = _beside(into)
-    with _writing(into):
-        try:
-            with partial.open("w+b") as out:
-                yield out
-            partial.replace(into)
-        finally:
-            with suppress(OSError):
-                partial.unlink()
-
-
-@contextmanager
-def _writing(into: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"cannot write {into}: {reason}", hint="choose another place, or make room") from error
+# --- what goes wrong --------------------------------------------------------------------------------------
 
 
 def _unreadable(path: str, error: OSError) -> CheckError:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import shlex
 import stat
 import tarfile
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relenv import process
 from relenv.bundle.archive import Pack, walk, write_zip
+from relenv.bundle.output import beside, fresh, writing
 from relenv.download import sha256_of
 from relenv.environment import copy_tree
 from relenv.errors import OutputError
@@ -24,7 +23,7 @@ from relenv.texts import template
 from relenv.ui import working
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from io import BufferedRandom
 
     from relenv.ui import Ui
@@ -119,7 +118,7 @@ def _zip(job: Job, path: Path) -> None:
 
 
 def _tar_gz(job: Job, path: Path) -> None:
-    with working(job.ui, f"Packing {path.name}"), _beside(path) as out:
+    with working(job.ui, f"Packing {path.name}"), fresh(path) as out:
         _write_tar_gz(job, out)
 
 
@@ -149,8 +148,8 @@ def _add(tar: tarfile.TarFile, name: str, path: Path) -> None:
 
 def _dir(job: Job, path: Path) -> None:
     refuse("dir", path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with working(job.ui, f"Copying to {path}"), _writing(path):
+    partial = beside(path)
+    with working(job.ui, f"Copying to {path}"), writing(path):
         try:
             copy_tree(job.tree, partial)
             partial.rename(path)
@@ -160,7 +159,7 @@ def _dir(job: Job, path: Path) -> None:
 
 def _run(job: Job, path: Path) -> None:
     """Write an executable file: a header in sh, and behind it the tar.gz that it unpacks."""
-    with working(job.ui, f"Packing {path.name}"), _beside(path, mode=0o755) as out:
+    with working(job.ui, f"Packing {path.name}"), fresh(path, mode=0o777) as out:
         # the header tells the length of the payload and its checksum: it is written twice, at the same length
         out.write(_header(job, payload="0" * 64, size=0))
         start = out.tell()
@@ -186,30 +185,6 @@ def _header(job: Job, *, payload: str, size: int) -> bytes:
     }
     text = template("run.sh.in", values).encode()
     return text.replace(b"skip=" + b" " * WIDTH, f"skip={len(text) + 1:<{WIDTH}}".encode())
-
-
-@contextmanager
-def _beside(path: Path, mode: int = 0o644) -> Iterator[BufferedRandom]:
-    """Give a file that becomes `path` if the body ends well, and nothing otherwise."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with _writing(path):
-        try:
-            with partial.open("w+b") as out:
-                yield out
-            partial.chmod(mode)
-            partial.replace(path)
-        finally:
-            with suppress(OSError):
-                partial.unlink()
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"cannot write {path}: {reason}", hint="choose another place, or make room") from error
 
 
 FORMATS: dict[str, Format] = {

@@ -419,13 +419,13 @@ def test_a_file_that_changes_meanwhile_is_refused(
     tree: Path, tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tree / "lib/log").write_bytes(b"twelve bytes")
-    fresh = archive._fresh
+    fresh = archive.fresh
 
     def meddle(into: Path) -> Any:
         (tree / "lib/log").write_bytes(content)
         return fresh(into)
 
-    monkeypatch.setattr(archive, "_fresh", meddle)
+    monkeypatch.setattr(archive, "fresh", meddle)
     with leaving_nothing(tmp_path), pytest.raises(CheckError, match="lib/log changed while it was packed"):
         zipped(tree, tmp_path / "a.zip")
 
