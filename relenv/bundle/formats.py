@@ -7,11 +7,13 @@ import hashlib
 import shlex
 import stat
 import tarfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from relenv import process
+from relenv.bundle import zstandard
 from relenv.bundle.archive import Pack, walk, write_zip
 from relenv.bundle.output import beside, fresh, writing
 from relenv.download import sha256_of
@@ -23,8 +25,8 @@ from relenv.texts import template
 from relenv.ui import working
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from io import BufferedRandom
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from relenv.ui import Ui
 
@@ -117,17 +119,36 @@ def _zip(job: Job, path: Path) -> None:
     )
 
 
-def _tar_gz(job: Job, path: Path) -> None:
-    with working(job.ui, f"Packing {path.name}"), fresh(path) as out:
-        _write_tar_gz(job, out)
+def _tar(
+    compressing: Callable[[BinaryIO, str], AbstractContextManager[BinaryIO]],
+) -> Callable[[Job, Path], None]:
+    """Return what writes a tree as a compressed tar."""
+
+    def write_to(job: Job, path: Path) -> None:
+        with (
+            working(job.ui, f"Packing {path.name}"),
+            fresh(path) as out,
+            compressing(out, job.compression) as packed,
+        ):
+            _write_tar(job, packed)
+
+    return write_to
 
 
-def _write_tar_gz(job: Job, out: BufferedRandom) -> None:
-    # neither a name nor a time in the header: the same tree gives the same bytes
-    with (
-        gzip.GzipFile(filename="", mode="wb", compresslevel=LEVELS[job.compression], fileobj=out, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w|", format=tarfile.GNU_FORMAT) as tar,
-    ):
+@contextmanager
+def gzipping(out: BinaryIO, compression: str) -> Iterator[BinaryIO]:
+    """Give a file, what is written to which is compressed into `out`: the header has neither a name nor a time.
+
+    Args:
+        out: is not closed.
+        compression: a key of LEVELS.
+    """
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=LEVELS[compression], fileobj=out, mtime=0) as packed:
+        yield cast("BinaryIO", packed)
+
+
+def _write_tar(job: Job, out: BinaryIO) -> None:
+    with tarfile.open(fileobj=out, mode="w|", format=tarfile.GNU_FORMAT) as tar:
         for name, entry in sorted(walk(job.tree), key=lambda one: one[0]):
             process.check()
             _add(tar, f"{job.name}/{name}", Path(entry.path))
@@ -163,7 +184,8 @@ def _run(job: Job, path: Path) -> None:
         # the header tells the length of the payload and its checksum: it is written twice, at the same length
         out.write(_header(job, payload="0" * 64, size=0))
         start = out.tell()
-        _write_tar_gz(job, out)
+        with gzipping(out, job.compression) as packed:
+            _write_tar(job, packed)
         size = out.tell() - start
         out.seek(start)
         payload = hashlib.file_digest(out, "sha256").hexdigest()
@@ -189,7 +211,8 @@ def _header(job: Job, *, payload: str, size: int) -> bytes:
 
 FORMATS: dict[str, Format] = {
     "zip": Format(suffix=".zip", write=_zip),
-    "tar.gz": Format(suffix=".tar.gz", write=_tar_gz),
+    "tar.gz": Format(suffix=".tar.gz", write=_tar(gzipping)),
+    "tar.zst": Format(suffix=".tar.zst", write=_tar(zstandard.compressing)),
     "dir": Format(suffix="", write=_dir),
     "run": Format(suffix=".run", write=_run),
 }

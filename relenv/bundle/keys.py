@@ -227,8 +227,8 @@ KEYS: dict[str, Key] = {
         metavar="PATH",
     ),
     "format": Key(
-        shape=one_or_several("zip", "tar.gz", "dir", "run"),
-        summary="what to write, one or several: zip, tar.gz, dir, or run for one executable file that unpacks itself",
+        shape=one_or_several("zip", "tar.gz", "tar.zst", "dir", "run"),
+        summary="what to write, one or several: zip, tar.gz, tar.zst, dir, run (one file that unpacks itself)",
         example='["zip", "run"]',
         default="zip",
         metavar="FORMAT",

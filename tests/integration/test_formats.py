@@ -25,13 +25,14 @@ def bundles(relenv: Relenv, tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = shutil.copytree(
         EXAMPLE, folder.parent / "sitewatch", ignore=shutil.ignore_patterns("build", "*.egg-info")
     )
-    options = [word for name in ("zip", "tar.gz", "dir", "run") for word in ("--format", name)]
+    options = [word for name in ("zip", "tar.gz", "tar.zst", "dir", "run") for word in ("--format", name)]
     made = json.loads(relenv("bundle", project, "--json", "-o", f"{folder}/", *options).stdout)
-    assert [file["format"] for file in made["files"]] == ["zip", "tar.gz", "dir", "run"]
+    assert [file["format"] for file in made["files"]] == ["zip", "tar.gz", "tar.zst", "dir", "run"]
     assert sorted(path.name for path in folder.iterdir()) == [
         "sitewatch",
         "sitewatch.run",
         "sitewatch.tar.gz",
+        "sitewatch.tar.zst",
         "sitewatch.zip",
     ]
     return folder
@@ -54,7 +55,7 @@ def test_all_hold_the_same(bundles: Path, tmp_path: Path) -> None:
 
 def test_made_again_they_are_the_same(relenv: Relenv, bundles: Path, tmp_path: Path) -> None:
     project = shutil.copytree(bundles.parent / "sitewatch", tmp_path / "another place")
-    options = [word for name in ("zip", "tar.gz", "run") for word in ("--format", name)]
+    options = [word for name in ("zip", "tar.gz", "tar.zst", "run") for word in ("--format", name)]
     made = json.loads(relenv("bundle", project, "--json", "-o", f"{tmp_path}/", *options).stdout)
     for file in made["files"]:
         path = tmp_path / f"sitewatch.{file['format']}"
