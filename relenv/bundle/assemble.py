@@ -22,6 +22,7 @@ from relenv.bundle.dependencies import Dependencies, Installer, Site, installer_
 from relenv.bundle.formats import FORMATS, Job, Written, refuse, write
 from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_python, packs, trimmed
 from relenv.bundle.locks import find_lock, pylock_of, read_lock
+from relenv.bundle.output import alive
 from relenv.bundle.prune import kept
 from relenv.bundle.wheel import Builders, Wheel, build_wheel, compiler_environ, here, marker_environment
 from relenv.environment import Environment, copy_tree, installed, pip_environ
@@ -181,7 +182,7 @@ def _target(config: AppConfig, name: str, form: str) -> Path:
 def _workplace(context: Context) -> Iterator[Path]:
     """Give a directory in the cache that is gone afterwards."""
     for stale in context.cache.work.glob("bundle-*-*"):
-        if not _alive(int(stale.name.split("-")[1])):  # it was killed, and could not clean up
+        if not alive(int(stale.name.split("-")[1])):  # it was killed, and could not clean up
             remove_tree(stale)
     path = context.cache.work / f"bundle-{os.getpid()}-{secrets.token_hex(4)}"
     path.mkdir(parents=True)
@@ -189,16 +190,6 @@ def _workplace(context: Context) -> Iterator[Path]:
         yield path
     finally:
         remove_tree(path)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # another user's, and alive
-    return True
 
 
 def _file_name(project: str) -> str:

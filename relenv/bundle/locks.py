@@ -95,13 +95,27 @@ def find_lock(project: Path, lock: str = "auto") -> Path | None:
         ConfigError: there is no file of that path.
     """
     if lock == "auto":
-        return next((project / name for name in FORMATS if (project / name).is_file()), None)
+        here = (project / name for name in FORMATS if (project / name).is_file())
+        return next(here, None) or _of_workspace(project.absolute())
     if lock == "none":
         return None
     path = project / lock
     if not path.is_file():
         raise ConfigError(f"lock: there is no {path}", hint=f"`auto` takes {', '.join(FORMATS)}")
     return path
+
+
+def _of_workspace(project: Path) -> Path | None:
+    """Return the uv.lock of the workspace that a project is a member of."""
+    for parent in project.parents:
+        try:
+            table = tomllib.loads((parent / "pyproject.toml").read_text(encoding="utf-8"))
+            members = table["tool"]["uv"]["workspace"]["members"]
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+        if any(project in parent.glob(pattern) for pattern in members) and (parent / "uv.lock").is_file():
+            return parent / "uv.lock"
+    return None
 
 
 def read_lock(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from relenv.errors import OutputError
+from relenv.store import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,8 +17,24 @@ if TYPE_CHECKING:
 
 
 def beside(path: Path) -> Path:
-    """Return where to write what is to be renamed to `path`."""
+    """Return where to write what is to be renamed to `path`; what killed processes have left there goes."""
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        pid = stale.name.removesuffix(".part").rpartition(".")[2]
+        if pid.isdigit() and not alive(int(pid)):
+            with suppress(OSError):
+                remove_tree(stale)
     return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def alive(pid: int) -> bool:
+    """Tell whether there is a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
 
 
 @contextmanager
