@@ -7,7 +7,6 @@ import json
 import os
 import re
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint
@@ -16,18 +15,17 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from relenv import process
 from relenv.bundle.content import exclude, include, keep_scripts, make_scripts, open_up, targets_of
 from relenv.bundle.dependencies import Dependencies, Installer, Site, installer_for, pip_report, resolve
 from relenv.bundle.formats import FORMATS, Job, Written, refuse, write
 from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_python, packs, trimmed
 from relenv.bundle.locks import find_lock, pylock_of, read_lock
 from relenv.bundle.output import alive
-from relenv.bundle.prune import kept
+from relenv.bundle.prune import compile_for, kept
+from relenv.bundle.trial import smoke, try_scripts
 from relenv.bundle.wheel import Builders, Wheel, build_wheel, compiler_environ, here, marker_environment
-from relenv.environment import Environment, copy_tree, installed, pip_environ
+from relenv.environment import Environment, installed, pip_environ
 from relenv.errors import CheckError, ConfigError, OutputError
-from relenv.inside import run_python
 from relenv.interpreter import Interpreter, Wanted
 from relenv.manifest import MANIFEST
 from relenv.obtain import obtain_interpreter
@@ -37,7 +35,7 @@ from relenv.texts import template
 from relenv.ui import working
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator
 
     from relenv.bundle.config import AppConfig
     from relenv.context import Context
@@ -53,14 +51,6 @@ NO_NETWORK = {
     **dict.fromkeys(("no_proxy", "NO_PROXY"), ""),
 }
 """What has pip and uv use what is here, and nothing else."""
-
-IMPORT = """\
-import importlib, sys
-module, _, names = sys.argv[1].partition(":")
-found = importlib.import_module(module)
-for name in filter(None, names.split(".")):
-    found = getattr(found, name)
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +109,11 @@ def make_bundle(context: Context, config: AppConfig) -> Bundle:
         moved.parent.mkdir()
         link(below, moved)
         app = _install(site, wheel, Environment(root=moved, interpreter=interpreter), treatment)
-        glibc = _finish(context, app, config, interpreter, name)
         with working(context.ui, "Checking the bundle in another place"):
-            _check(app, moved)
-            _smoke(config.smoke, moved, work / f"{MOVED} again" / name)
+            used = try_scripts(app.entry_points, moved) | smoke(config.smoke, moved, work / f"{MOVED} again" / name)
+        if config.bytecode:
+            compile_for(moved, config.prune, *sorted(used))
+        glibc = _finish(context, app, config, interpreter, name)
         job = Job(
             tree=moved,
             name=name,
@@ -398,49 +389,3 @@ def _readme(app: App, interpreter: Interpreter, glibc: str) -> str:
         "SCRIPTS": scripts.rstrip("\n"),
     }
     return template("bundle-readme.txt.in", values)
-
-
-def _check(app: App, root: Path) -> None:
-    """Import what each script starts with, in the bundle's new place.
-
-    Raises:
-        CheckError: one cannot be imported.
-    """
-
-    def importable(entry: EntryPoint) -> None:
-        try:
-            run_python(root, "-c", IMPORT, entry.value.split("[")[0].strip(), cwd=root.parent)
-        except process.CommandError as error:
-            reason = error.tail.strip().splitlines()[-1] if error.tail.strip() else error.how
-            raise CheckError(
-                f"the script {entry.name} ({entry.value}) cannot start in the bundle: {reason}",
-                hint="is a dependency missing from project.dependencies? --debug shows the whole traceback",
-            ) from error
-
-    missing = [entry.name for entry in app.entry_points if not (root / "bin" / entry.name).is_file()]
-    if missing:
-        raise CheckError(f"the scripts {', '.join(missing)} were not installed")
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        for _ in pool.map(importable, app.entry_points):
-            pass
-
-
-def _smoke(commands: Sequence[str], bundle: Path, root: Path) -> None:
-    """Run commands in a copy of the bundle: what they write, bytecode for one, is not shipped.
-
-    Args:
-        commands: for sh.
-        bundle: what is going to be shipped.
-        root: where the copy goes.
-
-    Raises:
-        CheckError: one fails.
-    """
-    if commands:
-        copy_tree(bundle, root)
-    env = {"PATH": f"{root / 'bin'}{os.pathsep}{os.defpath}", "HOME": str(root.parent), "LC_ALL": "C.UTF-8"}
-    for command in commands:
-        try:
-            process.run(["sh", "-c", command], cwd=root.parent, env=env)
-        except process.CommandError as error:
-            raise CheckError(f"smoke: `{command}` failed ({error.how}) in the bundle", detail=error.tail) from error

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING
 
 from relenv.errors import CheckError, ConfigError
@@ -82,7 +84,7 @@ def make_scripts(root: Path, scripts: Mapping[str, str], env: Mapping[str, str])
         path.chmod(0o755)
     contents = {f"../../../bin/{path.name}": data for path, data in edits.items()}
     for site in site_packages(root):
-        _edit_records(site, lambda record: mend(record, contents))
+        edit_records(site, lambda record: mend(record, contents))
 
 
 def open_up(root: Path) -> None:
@@ -98,7 +100,7 @@ def open_up(root: Path) -> None:
             path.chmod(0o755)
     contents = {f"../../../bin/{path.name}": data for path, data in edits.items()}
     for site in site_packages(root):
-        _edit_records(site, lambda record: mend(record, contents))
+        edit_records(site, lambda record: mend(record, contents))
 
 
 def targets_of(entries: Sequence[EntryPoint]) -> dict[str, str]:
@@ -153,18 +155,28 @@ def drop(root: Path, paths: Sequence[Path]) -> None:
         remove_tree(path)
 
     for site in site_packages(root):
+        edit_records(site, partial(_without, goes=partial(_is_below, site, gone=gone)))
 
-        def kept(record: bytes, site: Path = site) -> bytes:
-            lines = io.StringIO(record.decode("utf-8", "surrogateescape"), newline="")
-            rows = list(csv.reader(lines))
-            stays = [row for row in rows if row and not _is_below(site, row[0], gone)]
-            if len(stays) == len(rows):
-                return record
-            out = io.StringIO(newline="")
-            csv.writer(out, lineterminator="\n").writerows(stays)
-            return out.getvalue().encode("utf-8", "surrogateescape")
 
-        _edit_records(site, kept)
+def forget_missing(root: Path) -> None:
+    """Have RECORDs forget the files that are not there."""
+    for site in site_packages(root):
+        edit_records(site, partial(_without, goes=partial(_is_missing, site)))
+
+
+def _is_missing(site: Path, row: str) -> bool:
+    return not os.path.lexists(f"{site}/{row}")
+
+
+def _without(record: bytes, *, goes: Callable[[str], bool]) -> bytes:
+    """Return a RECORD without some rows, by their paths."""
+    rows = list(csv.reader(io.StringIO(record.decode("utf-8", "surrogateescape"), newline="")))
+    stays = [row for row in rows if row and not goes(row[0])]
+    if len(stays) == len(rows):
+        return record
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="\n").writerows(stays)
+    return out.getvalue().encode("utf-8", "surrogateescape")
 
 
 def _is_below(site: Path, row: str, gone: Sequence[str]) -> bool:
@@ -179,7 +191,8 @@ def _is_below(site: Path, row: str, gone: Sequence[str]) -> bool:
     return any(path == one or path.startswith(f"{one}/") for one in gone)
 
 
-def _edit_records(site: Path, edit: Callable[[bytes], bytes]) -> None:
+def edit_records(site: Path, edit: Callable[[bytes], bytes]) -> None:
+    """Replace each RECORD in site-packages by what a function makes of it, if that is something else."""
     for path in site.glob("*.dist-info/RECORD"):
         data = path.read_bytes()
         if (edited := edit(data)) != data:

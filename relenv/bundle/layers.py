@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from relenv import relocate
 from relenv.bundle import prune as pruning
+from relenv.bundle import symbols
 from relenv.bundle.archive import Pack, codec, pack_tree, walk
-from relenv.bundle.content import forget_origins
+from relenv.bundle.content import forget_missing, forget_origins
 from relenv.bundle.formats import DEFLATE
+from relenv.bundle.symbols import drop_debugging
 from relenv.download import sha256_of
 from relenv.environment import Environment, copy_tree, create
 from relenv.errors import CacheError, CheckError
@@ -88,7 +90,7 @@ class Treatment:
 @cache
 def _code() -> str:
     """Return a hash of the code that decides what is in a layer."""
-    files = [Path(__file__), Path(pruning.__file__), *(Path(relocate.__path__[0]).glob("*.py"))]
+    files = [Path(__file__), Path(pruning.__file__), Path(symbols.__file__), *(Path(relocate.__path__[0]).glob("*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
 
 
@@ -159,7 +161,10 @@ def _make_layer(context: Context, interpreter: Interpreter, treatment: Treatment
     for name in added:
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (environment.root / name).rename(tree / name)
-    finish(tree, treatment, keep, [tree / top.relative_to(environment.root) for top in tops])
+    installed = [tree / top.relative_to(environment.root) for top in tops]
+    if treatment.prune != pruning.NONE:
+        drop_debugging(tree, installed, context.toolchain())
+    finish(tree, treatment, keep, installed)
     remove_tree(environment.root)
     _seal(root, keep, below)
 
@@ -176,6 +181,8 @@ def finish(tree: Path, treatment: Treatment, keep: frozenset[str], tops: Sequenc
     if treatment.bytecode:
         pruning.compile_for(tree, treatment.prune, *tops)
     pruning.prune(tree, treatment.prune, keep, tops)
+    if treatment.prune != pruning.NONE:
+        forget_missing(tree)
 
 
 def link(layer: Layer, root: Path) -> None:

@@ -18,7 +18,7 @@ from relenv.relocate import bytecode
 from relenv.store import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 NONE, SAFE, MAX = PRUNE
 
@@ -34,17 +34,24 @@ class Cut:
     name: str
     level: str
     """From which on."""
-    pattern: str
+    pattern: str = ""
     """A regular expression that a path, or one above it, must match. For bytecode it is the path of the source."""
+    modules: str = ""
+    """In its place, names of modules of the standard library: each stays that a package imports."""
     why: str
     bytecode: bool = False
     """Whether only bytecode goes: the module still works, from source."""
     unless: str = ""
     """What keeps it, in the sources of anything else: a regular expression."""
 
+    def rule(self, keep: Collection[str] = ()) -> str:
+        """Return the regular expression, without the modules that are kept."""
+        names = [name for name in self.modules.split() if f"import {name}" not in keep]
+        return _modules(*names) if self.modules else self.pattern
 
-def _modules(names: str) -> str:
-    return rf"{LIBRARY}/({'|'.join(names.split())})(\.py)?"
+
+def _modules(*names: str) -> str:
+    return rf"{LIBRARY}/({'|'.join(names) or '(?!)'})(\.py)?"
 
 
 def _development(name: str) -> Cut:
@@ -56,6 +63,16 @@ def _development(name: str) -> Cut:
         unless=rf"^ *(import|from) +{name}\b",
     )
 
+
+IMPORTS = re.compile(
+    rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|.*)|import[ \t]+([\w., \t]+))", re.MULTILINE
+)
+FAMILIES = re.compile(
+    rf"({SITE}/)?(.+/)?(pygments/(lexers|styles|formatters)|faker/providers|django/conf/locale)"
+    r"/(?!(__init__|_mapping)\b)\w+(\.py)?"
+)
+"""Packages that are loaded by name, one or two of hundreds."""
+TOOLS = rf"{SITE}/(pip|setuptools|wheel|Cython|pyximport|mesonbuild|scikit_build_core)"
 
 DEVELOPMENT = (
     *("pydoc_data", "doctest", "unittest", "trace", "profile", "cProfile", "pstats", "tabnanny", "pyclbr"),
@@ -88,7 +105,7 @@ CUTS: tuple[Cut, ...] = (
         name="bytecode: development",
         level=SAFE,
         bytecode=True,
-        pattern=_modules(
+        modules=(
             "pydoc_data pydoc pdb bdb cmd code codeop doctest unittest trace profile cProfile pstats timeit pickletools"
             " tabnanny pyclbr symtable compileall py_compile modulefinder venv zipapp idlelib lib2to3 turtle turtledemo"
             " antigravity this __hello__ __phello__ _pyrepl rlcompleter ensurepip"
@@ -99,7 +116,7 @@ CUTS: tuple[Cut, ...] = (
         name="bytecode: substitutes",
         level=SAFE,
         bytecode=True,
-        pattern=_modules(
+        modules=(
             "_pydecimal _pyio _pydatetime _py_abc ntpath nturl2path _aix_support _android_support _apple_support"
             " _ios_support _osx_support"
         ),
@@ -118,15 +135,14 @@ CUTS: tuple[Cut, ...] = (
         name="bytecode: families",
         level=SAFE,
         bytecode=True,
-        pattern=rf"{SITE}/(.+/)?(pygments/(lexers|styles|formatters)|faker/providers|django/conf/locale)"
-        r"/(?!(__init__|_mapping|special|python|data|html|shell|default)\b)\w+(\.py)?",
-        why="likewise what packages load by name, one or two of hundreds",
+        pattern=FAMILIES.pattern,
+        why="likewise pygments' lexers, of which many are there and few are used",
     ),
     Cut(
         name="bytecode: the old ones",
         level=SAFE,
         bytecode=True,
-        pattern=_modules(
+        modules=(
             "mailbox imaplib poplib nntplib telnetlib ftplib xmlrpc wave sunau aifc chunk cgi cgitb mailcap crypt pipes"
             " nis msilib uu xdrlib asynchat asyncore smtpd imghdr sndhdr imp distutils"
         ),
@@ -142,7 +158,7 @@ CUTS: tuple[Cut, ...] = (
         name="bytecode: build tools",
         level=SAFE,
         bytecode=True,
-        pattern=rf"{SITE}/(pip|setuptools|_distutils_hack|wheel|Cython|pyximport|mesonbuild|scikit_build_core)",
+        pattern=TOOLS,
         why="what builds packages, and is often depended on without being used at run time",
     ),
     *map(_development, DEVELOPMENT),
@@ -185,17 +201,40 @@ def kept(sources: Iterable[tuple[str, bytes]]) -> frozenset[str]:
     """
     rules = {cut.name: re.compile(cut.unless.encode(), re.MULTILINE) for cut in CUTS if cut.unless}
     owners = {cut.name: re.compile(cut.pattern) for cut in CUTS if cut.unless and not cut.bytecode}
+    tools = re.compile(TOOLS)
+    cold = {name for cut in CUTS for name in cut.modules.split()}
     found: set[str] = set()
     waiting: dict[frozenset[str], set[str]] = {}
     for path, text in sources:
         needs = {name for name, rule in rules.items() if rule.search(text)}
+        if not _above(tools, path):
+            needs |= {f"import {name}" for name in _cold_imports(text, cold)}
         takers = frozenset(name for name, pattern in owners.items() if needs and _above(pattern, path))
+        if FAMILIES.fullmatch(path):
+            takers |= {f"import {_dotted(path)}"}
         # what a cut would take away speaks only once something else has spoken for it
         waiting.setdefault(takers, set()).update(needs - takers)
     while due := [takers for takers in waiting if takers <= found]:
         for takers in due:
             found |= waiting.pop(takers)
     return frozenset(found)
+
+
+def _cold_imports(source: bytes, cold: Collection[str]) -> Iterator[str]:
+    """Yield what a source imports, wherever in it, of that for which bytecode might be left out."""
+    for found in IMPORTS.finditer(source):
+        package, names, alone = (part.decode() if part else "" for part in found.groups())
+        listed = [name.split()[0] for name in re.split(r"[,()\s]+", names or alone) if name.strip()]
+        for name in [package, *(f"{package}.{one}" for one in listed)] if package else listed:
+            if name.partition(".")[0] in cold:
+                yield name.partition(".")[0]
+            elif FAMILIES.fullmatch(f"{name.replace('.', '/')}.py"):
+                yield name
+
+
+def _dotted(path: str) -> str:
+    """Return the name of the module that a source is, with or without what is above site-packages."""
+    return path.rpartition("site-packages/")[2].removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def texts(root: Path, tops: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
@@ -219,16 +258,17 @@ def prune(root: Path, level: str, keep: frozenset[str], paths: Sequence[Path] | 
     if not cuts:
         return
     whole, compiled = (
-        re.compile("|".join(cut.pattern for cut in cuts if cut.bytecode is only) or r"(?!)") for only in (False, True)
+        re.compile("|".join(cut.rule(keep) for cut in cuts if cut.bytecode is only) or r"(?!)")
+        for only in (False, True)
     )
     for path in [root] if paths is None else paths:
         if path != root and _above(whole, path.relative_to(root).as_posix()):
             remove_tree(path)
         elif path.is_dir():
-            _prune(root, path, whole, compiled)
+            _prune(root, path, whole, compiled, keep)
 
 
-def _prune(root: Path, path: Path, whole: re.Pattern[str], compiled: re.Pattern[str]) -> None:
+def _prune(root: Path, path: Path, whole: re.Pattern[str], compiled: re.Pattern[str], keep: Collection[str]) -> None:
     seen: list[Path] = []
     for folder, folders, names in os.walk(path):
         here = Path(folder)
@@ -236,7 +276,12 @@ def _prune(root: Path, path: Path, whole: re.Pattern[str], compiled: re.Pattern[
         gone = [name for name in (*folders, *names) if whole.fullmatch(f"{below}{name}")]
         if below.endswith("/__pycache__/"):
             package = below.removesuffix("__pycache__/")
-            gone += [name for name in names if _above(compiled, f"{package}{name.partition('.')[0]}.py")]
+            sources = {name: f"{package}{name.partition('.')[0]}.py" for name in names}
+            gone += [
+                name
+                for name, source in sources.items()
+                if _above(compiled, source) and f"import {_dotted(source)}" not in keep
+            ]
         for name in gone:
             remove_tree(here / name)
         folders[:] = [name for name in folders if name not in gone]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from elftools.elf.elffile import ELFFile
 from wheels import make_wheel
 
 if TYPE_CHECKING:
@@ -169,3 +170,36 @@ def test_uv_installs_the_same(relenv: Relenv, project: Path) -> None:
             {n: path.read_bytes() for n, path in files.items() if n.parts[0] != "bin" and path.name not in own}
         )
     assert trees[0] == trees[1]
+
+
+def test_what_a_start_reads_is_compiled(relenv: Relenv, project: Path) -> None:
+    family = {f"faker/providers/{name}.py": "" for name in ("__init__", "one", "two")}
+    make_wheel(project / "wheels", "rlnvbelow", "1.2", files={"faker/__init__.py": "", **family})
+    (project / "layered.py").write_text("import faker.providers.one, mailbox\n\n\ndef main():\n    import rlnvbelow\n")
+    bundle, _ = made(relenv, project, "made", "--refresh")
+    compiled = sorted(bundle.rglob("*.pyc"))
+    names = {path.name.partition(".")[0] for path in compiled}
+    assert {"one", "mailbox", "rlnvbelow"} <= names
+    assert not {"two", "imaplib", "pdb"} & names
+    says(bundle)
+    assert sorted(bundle.rglob("*.pyc")) == compiled
+    # what is loaded only then is compiled if a command shows it
+    text = "def main():\n    __import__('faker.providers.' + 'two')\n"
+    (project / "layered.py").write_text(text)
+    smoked, _ = made(relenv, project, "smoked", "--smoke", "layered")
+    assert "two" in {path.name.partition(".")[0] for path in smoked.rglob("*.pyc")}
+
+
+def test_debugging_information_goes_and_records_say_so(relenv: Relenv, project: Path) -> None:
+    text = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(text.replace('["rlnvbelow"]', '["rlnvbelow", "multidict"]'))
+    sections = {}
+    for prune in ("none", "safe"):
+        bundle, _ = made(relenv, project, prune, "--prune", prune)
+        (library,) = bundle.glob("lib/python3.*/site-packages/multidict/_multidict.*.so")
+        with library.open("rb") as file:
+            sections[prune] = {section.name for section in ELFFile(file).iter_sections()}
+        subprocess.run([bundle / "bin/python3", "-I", "-c", "import multidict; multidict.MultiDict(a=1)"], check=True)
+        relenv("check", bundle)
+    assert ".debug_info" in sections["none"]
+    assert ".debug_info" not in sections["safe"]

@@ -97,14 +97,33 @@ def test_what_is_kept_stays(tree: Path) -> None:
         ("if x:\n    from pip._internal import main\n", {"pip", "pip, depended on"}),
         ("Name: app\nRequires-Dist: pip>=20\n", {"pip"}),
         ("Requires-Dist: pipeline\n# import pip is needed\nimport pipeline", set()),
-        ("import venv\n", {"ensurepip", "module venv"}),
+        ("import venv\n", {"ensurepip", "module venv", "import venv"}),
         ("run([sys.executable, '-m', 'venv', where])\n", {"ensurepip"}),
-        ("from unittest import mock\n", {"module unittest"}),
+        ("from unittest import mock\n", {"module unittest", "import unittest"}),
+        ("def f():\n    import os, mailbox as m\n", {"import mailbox"}),
+        ("from pygments.lexers.lisp import X\n", {"import pygments.lexers.lisp"}),
         ("import setuptools\n", {"setuptools"}),
     ],
 )
 def test_sources_speak_for_what_they_use(text: str, names: set[str]) -> None:
     assert kept([("app/a.py", text.encode())]) == names
+
+
+def test_bytecode_stays_of_what_is_imported(tree: Path) -> None:
+    prune(tree, SAFE, frozenset({"import pdb", "import pygments.lexers.lisp"}))
+    assert (tree / LIBRARY / "__pycache__/pdb.cpython-313.pyc").exists()
+    assert (tree / SITE / "pygments/lexers/__pycache__/lisp.cpython-313.pyc").exists()
+    assert not (tree / LIBRARY / "unittest/__pycache__").exists()
+
+
+def test_members_of_a_family_speak_once_one_is_named() -> None:
+    family = [
+        (f"{SITE}/pygments/lexers/lisp.py", b"from pygments.lexers.scheme import x"),
+        (f"{SITE}/pygments/lexers/other.py", b"import pygments.lexers.third"),
+    ]
+    assert kept(family) == frozenset()
+    assert kept([*family, ("app.py", b"import pygments.lexers.lisp")]) >= {"import pygments.lexers.scheme"}
+    assert "import pygments.lexers.third" not in kept([*family, ("app.py", b"import pygments.lexers.lisp")])
 
 
 def test_what_goes_does_not_speak() -> None:

@@ -1,0 +1,94 @@
+"""Trying a bundle before it is handed out: its scripts can start, what it is said to do works, in another place."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from relenv import process
+from relenv.environment import copy_tree
+from relenv.errors import CheckError
+from relenv.inside import run_python
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.metadata import EntryPoint
+    from pathlib import Path
+
+TRIALS = 2
+"""Scripts that are tried at a time."""
+MARK = "relenv: compiled: "
+IMPORT = """\
+import importlib, os, sys
+module, _, names = sys.argv[1].partition(":")
+found = importlib.import_module(module)
+for name in filter(None, names.split(".")):
+    found = getattr(found, name)
+for one in list(sys.modules.values()):
+    spec = getattr(one, "__spec__", None)
+    if spec and spec.has_location and spec.cached and not os.path.exists(spec.cached):
+        print("\\n" + sys.argv[2] + spec.origin)
+"""
+"""Imports what a script starts with, and tells which sources had to be compiled for that."""
+
+
+def try_scripts(entries: Sequence[EntryPoint], root: Path) -> set[Path]:
+    """Import what each script starts with.
+
+    Args:
+        entries: the scripts.
+        root: the bundle.
+
+    Returns:
+        The sources that have no bytecode and were compiled for that.
+
+    Raises:
+        CheckError: one cannot be imported, or is not there.
+    """
+
+    def importable(entry: EntryPoint) -> set[Path]:
+        try:
+            said = run_python(root, "-c", IMPORT, entry.value.split("[")[0].strip(), MARK, cwd=root.parent)
+        except process.CommandError as error:
+            reason = error.tail.strip().splitlines()[-1] if error.tail.strip() else error.how
+            raise CheckError(
+                f"the script {entry.name} ({entry.value}) cannot start in the bundle: {reason}",
+                hint="is a dependency missing from project.dependencies? --debug shows the whole traceback",
+            ) from error
+        origins = (line.removeprefix(MARK) for line in said.splitlines() if line.startswith(MARK))
+        return {root / origin for origin in origins if (root / origin).is_relative_to(root)}
+
+    missing = [entry.name for entry in entries if not (root / "bin" / entry.name).is_file()]
+    if missing:
+        raise CheckError(f"the scripts {', '.join(missing)} were not installed")
+    with ThreadPoolExecutor(max_workers=TRIALS) as pool:
+        return set().union(*pool.map(importable, entries))
+
+
+def smoke(commands: Sequence[str], bundle: Path, root: Path) -> set[Path]:
+    """Run commands in a copy of the bundle: what they write is not shipped.
+
+    Args:
+        commands: for sh.
+        bundle: what is going to be shipped.
+        root: where the copy goes.
+
+    Returns:
+        The bundle's sources that have no bytecode and were compiled for that.
+
+    Raises:
+        CheckError: one fails.
+    """
+    if not commands:
+        return set()
+    copy_tree(bundle, root)
+    env = {"PATH": f"{root / 'bin'}{os.pathsep}{os.defpath}", "HOME": str(root.parent), "LC_ALL": "C.UTF-8"}
+    for command in commands:
+        try:
+            process.run(["sh", "-c", command], cwd=root.parent, env=env)
+        except process.CommandError as error:
+            raise CheckError(f"smoke: `{command}` failed ({error.how}) in the bundle", detail=error.tail) from error
+    compiled = (path.relative_to(root) for path in root.rglob("__pycache__/*.pyc"))
+    new = (path for path in compiled if not (bundle / path).exists())
+    return {bundle / path.parents[1] / f"{path.name.partition('.')[0]}.py" for path in new}
