@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import AWKWARD, elsewhere, say
+from conftest import AWKWARD, EXAMPLE, elsewhere, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -264,3 +264,19 @@ def test_an_extra_that_is_not_there(relenv: Relenv, tmp_path: Path) -> None:
     outcome = relenv("bundle", _project(tmp_path / "plain"), "--extra", "nope", cwd=tmp_path, check=False)
     assert outcome.code == 3
     assert "plain has no extra `nope`" in outcome.errors[0]
+
+
+def test_relenv_bundles_itself(relenv: Relenv, data: Path, tmp_path: Path) -> None:
+    relenv("bundle", EXAMPLE.parents[1], "-o", tmp_path / "relenv.zip")
+    bundled = unzip(tmp_path / "relenv.zip", tmp_path / AWKWARD) / "bin" / "relenv"
+    project = _project(tmp_path / "plain")
+    made = {}
+    for name, command in (("here", [sys.executable, "-m", "relenv"]), ("there", [bundled])):
+        subprocess.run(
+            [*command, "bundle", project, "-o", tmp_path / f"{name}.zip"],
+            env={**os.environ, "RELENV_DATA": str(data)},
+            check=True,
+            capture_output=True,
+        )
+        made[name] = {info.filename: info.CRC for info in zipfile.ZipFile(tmp_path / f"{name}.zip").infolist()}
+    assert made["here"] == made["there"]
