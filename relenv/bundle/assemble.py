@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 
 from relenv.bundle.content import exclude, include, keep_scripts, make_scripts, open_up, targets_of
 from relenv.bundle.dependencies import Dependencies, Installer, Site, installer_for, pip_report, resolve
+from relenv.bundle.documents import Subject, document
 from relenv.bundle.formats import FORMATS, Job, Written, refuse, write
 from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_python, packs, trimmed
 from relenv.bundle.locks import find_lock, pylock_of, read_lock
@@ -114,6 +115,8 @@ def make_bundle(context: Context, config: AppConfig) -> Bundle:
         if config.bytecode:
             compile_for(moved, config.prune, *sorted(used))
         glibc = _finish(context, app, config, interpreter, name)
+        subject = Subject(site=site, environment=app.environment, project=app.name, files=below.files)
+        known = document(subject, digests(moved, below))
         job = Job(
             tree=moved,
             name=name,
@@ -127,7 +130,7 @@ def make_bundle(context: Context, config: AppConfig) -> Bundle:
             scripts=app.scripts,
             compression=config.compression,
             packs=packs(context, below, config.compression) if "zip" in config.formats else (),
-            digests=digests(moved, below),
+            digests=known,
             jobs=context.jobs,
             ui=context.ui,
         )
@@ -247,7 +250,8 @@ def _dependencies(site: Site, wheel: Wheel, treatment: Treatment) -> Layer:
             installer.install(site, environment, wanted)
 
     key = wanted.key and json.dumps([installer.name, site.config.glibc, wanted.key])
-    return layer(site.context, site.interpreter, treatment, key=key, fill=fill, work=site.work)
+    made = layer(site.context, site.interpreter, treatment, key=key, fill=fill, work=site.work)
+    return dataclasses.replace(made, files=wanted.hashed)
 
 
 def _exactly(site: Site, wheel: Wheel, installer: Installer) -> Dependencies:

@@ -78,6 +78,8 @@ class AppConfig:
     isolated: bool = True
     env: Mapping[str, str] = field(default_factory=dict)
     compression: str = "default"
+    licenses: bool = True
+    sbom: bool = True
     build_backend: str = "setuptools.build_meta"
     smoke: tuple[str, ...] = ()
     offline: bool = False
@@ -158,6 +160,8 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
         isolated=values["isolated"],
         env=values["env"],
         compression=values["compression"],
+        licenses=values["licenses"],
+        sbom=values["sbom"],
         build_backend=values["build-backend"],
         smoke=tuple(values["smoke"]),
     )

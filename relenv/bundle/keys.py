@@ -353,6 +353,18 @@ KEYS: dict[str, Key] = {
         default="default",
         metavar="HOW",
     ),
+    "licenses": Key(
+        shape=FLAG,
+        summary="whether licenses/ has the licence texts of all that is installed, besides those of the interpreter",
+        example="true",
+        default=True,
+    ),
+    "sbom": Key(
+        shape=FLAG,
+        summary="whether sbom.cdx.json lists all that is inside (CycloneDX)",
+        example="true",
+        default=True,
+    ),
     "build-backend": Key(
         shape=matching(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?", 'a backend such as "hatchling.build"'),
         summary="the backend that relenv.backend hands on to (default: setuptools.build_meta)",

@@ -59,6 +59,8 @@ class Layer:
     """The sha256 of each file of `tree`, by its path there."""
     below: Layer | None = None
     """What it was made on."""
+    files: str = ""
+    """What was installed into it, as requirements with checksums."""
 
     @property
     def tree(self) -> Path:
