@@ -5,6 +5,7 @@ One module per kind of check: `elf`, `text`, `scripts`, `completeness`, and `run
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from relenv.audit.binary import binaries
@@ -13,15 +14,17 @@ from relenv.audit.completeness import extensions
 from relenv.audit.elf import check as check_elf
 from relenv.audit.elf import floor
 from relenv.audit.model import Finding, Place, Report, Severity
+from relenv.audit.place import this_machine
 from relenv.audit.run import check as check_run
 from relenv.audit.scripts import check as check_scripts
 from relenv.audit.text import check as check_text
 from relenv.audit.tree import Tree, opened
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["Finding", "Place", "Report", "Severity", "Tree", "audit", "opened"]
+__all__ = ["Finding", "Place", "Report", "Severity", "Tree", "audit", "audit_part", "opened", "this_machine"]
 
 
 def audit(tree: Tree, place: Place, *, work: Path | None = None) -> Report:
@@ -51,3 +54,21 @@ def audit(tree: Tree, place: Place, *, work: Path | None = None) -> Report:
         floor=floor(facts),
         findings=tuple(sorted(findings, key=lambda one: (list(Severity).index(one.severity), one.file, one.what))),
     )
+
+
+def audit_part(tree: Tree, place: Place, part: Iterable[str]) -> tuple[Finding, ...]:
+    """Check some files of a tree, the others of which were checked where they come from.
+
+    What a file alone decides is looked at in these; libraries and symbols in the whole tree, if one of them is an ELF
+    file.
+
+    Args:
+        tree: all of it.
+        place: as for `audit`.
+        part: the files.
+    """
+    some = dataclasses.replace(tree, files=tuple(sorted(part)))
+    findings = [*check_text(some, place), *check_scripts(some)]
+    if any(binaries(some)):
+        findings += check_elf(tree, tuple(binaries(tree)))
+    return tuple(findings)

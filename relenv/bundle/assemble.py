@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from relenv.bundle.content import exclude, include, keep_scripts, make_scripts, open_up, targets_of
 from relenv.bundle.dependencies import Dependencies, Installer, Site, installer_for, pip_report, resolve
 from relenv.bundle.documents import Subject, document
+from relenv.bundle.examined import examine
 from relenv.bundle.formats import FORMATS, Job, Written, refuse, write
 from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_python, packs, trimmed
 from relenv.bundle.locks import find_lock, pylock_of, read_lock
@@ -117,6 +118,7 @@ def make_bundle(context: Context, config: AppConfig) -> Bundle:
         glibc = _finish(context, app, config, interpreter, name)
         subject = Subject(site=site, environment=app.environment, project=app.name, files=below.files)
         known = document(subject, digests(moved, below))
+        examine(context, app.environment, below, known)
         job = Job(
             tree=moved,
             name=name,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import getpass
 import json
-import os
 import sys
 import tempfile
 import time
@@ -13,19 +11,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from relenv.audit import Place, Report, Severity, audit, opened
+from relenv.audit import Report, Severity, audit, opened, this_machine
 from relenv.errors import CheckError
 from relenv.store import remove_tree
 from relenv.ui import seconds
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
 
     from relenv.context import Context
 
@@ -62,28 +58,12 @@ def run(args: argparse.Namespace, context: Context) -> int:
         if args.execute:
             work = Path(tempfile.mkdtemp(prefix="relenv-check-"))
             stack.callback(remove_tree, work)
-        report = audit(tree, _place(context.environ), work=work)
+        report = audit(tree, this_machine(context.environ), work=work)
     if args.json:
         sys.stdout.write(json.dumps(_described(args.path, report)) + "\n")
     else:
         _print(args.path, report, time.monotonic() - began)
     return 0 if report.clean else CheckError.exit_code
-
-
-def _place(environ: Mapping[str, str]) -> Place:
-    # not context.cache: that would make it
-    chosen = environ.get("RELENV_DATA")
-    try:
-        user = environ.get("USER") or getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name, as in containers
-        user = ""
-    home = environ.get("HOME")
-    return Place(
-        home=Path(home) if home and home.startswith("/") else None,
-        cache=Path(chosen).absolute() if chosen else platformdirs.user_cache_path("relenv", appauthor=False),
-        user=user,
-        host=os.uname().nodename,
-    )
 
 
 def _described(path: Path, report: Report) -> dict[str, object]:
