@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from requests.auth import AuthBase
+
     from relenv.ui import Ui, Work
 
 CHUNK = 1 << 17
@@ -35,6 +37,8 @@ READ = 15.0
 """Seconds a host may stay silent."""
 DELAYS = (0.5, 1.0, 2.0, 4.0)
 """Seconds to wait before each further attempt."""
+GIVEN = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
+"""Answers that come with what was asked for."""
 PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 """Answers below 500 that may be others in a moment."""
 IDENTITY = {"Accept-Encoding": "identity"}
@@ -55,6 +59,18 @@ class FetchError(SourceError):
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"{shown(url)}: {reason}")
         self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a host said to a request, whether it gave something or not."""
+
+    url: str
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    """By name in any case."""
+    body: bytes
 
 
 def shown(url: str) -> str:
@@ -105,7 +121,7 @@ class Fetcher:
         self._hosts = _Hosts(connect)
         self._session = _Session(environ, self._hosts)
 
-    def fetch(self, url: str, into: Path, *, sha256: str, ui: Ui, label: str) -> None:
+    def fetch(self, url: str, into: Path, *, sha256: str, ui: Ui, label: str, auth: AuthBase | None = None) -> None:
         """Fetch the file with this checksum; `into` appears whole or not at all.
 
         What an attempt cut short has got stays beside `into`, as `.part`, and is resumed, whichever URL it
@@ -118,6 +134,7 @@ class Fetcher:
             sha256: what it must be, in hexadecimal.
             ui: gets the progress in bytes.
             label: what it is: `openssl 3.5.7`.
+            auth: says who asks; of no concern to a host that is redirected to.
 
         Raises:
             FetchError: it cannot be had from there.
@@ -126,7 +143,7 @@ class Fetcher:
         """
         self._reach(url)
         into.parent.mkdir(parents=True, exist_ok=True)
-        transfer = _Transfer(url=url, part=part_of(into), sha256=sha256)
+        transfer = _Transfer(url=url, part=part_of(into), sha256=sha256, auth=auth)
         with working(ui, f"Fetching {label}", f"Fetched {label}", unit="bytes") as work:
             found = self._persist(url, lambda: self._attempt(transfer, work))
             if found != sha256 and transfer.resumed:  # a part of something else: that is not the host's fault
@@ -147,8 +164,27 @@ class Fetcher:
         Raises:
             FetchError: it cannot be had from there, or is larger.
         """
+        answer = self.ask(url, limit=limit)
+        if answer.status not in GIVEN:
+            raise FetchError(url, f"{answer.status} {answer.reason}")
+        return answer.body
+
+    def ask(
+        self, url: str, *, limit: int, headers: Mapping[str, str] | None = None, auth: AuthBase | None = None
+    ) -> Answer:
+        """Return what a host says to a request, be it that there is nothing or that one must log in; as `read`.
+
+        Args:
+            url: its http or https address.
+            limit: the most bytes that the answer may have.
+            headers: what to send along.
+            auth: says who asks; of no concern to a host that is redirected to.
+
+        Raises:
+            FetchError: the host cannot be reached or does not answer, or says more.
+        """
         self._reach(url)
-        return self._persist(url, lambda: self._read(url, limit))
+        return self._persist(url, lambda: self._ask(url, limit, {**IDENTITY, **(headers or {})}, auth))
 
     def _reach(self, url: str) -> None:
         """Find out in time whether there is a way to the host: before anything is shown or retried."""
@@ -177,13 +213,13 @@ class Fetcher:
             _pause(delay)
         raise AssertionError  # the last delay is None
 
-    def _read(self, url: str, limit: int) -> bytes:
+    def _ask(self, url: str, limit: int, headers: Mapping[str, str], auth: AuthBase | None) -> Answer:
         with (
             _failures_named(url),
-            self._session.get(url, headers=IDENTITY, stream=True, timeout=self._timeout) as response,
+            self._session.get(url, headers=headers, auth=auth, stream=True, timeout=self._timeout) as response,
         ):
             self._hosts.heard(url)
-            _check_status(response, url)
+            _check_passing(response)
             data = b""
             for chunk in response.raw.stream(CHUNK, decode_content=False):
                 process.check()
@@ -191,7 +227,7 @@ class Fetcher:
                 if len(data) > limit:
                     raise FetchError(url, f"it is larger than {limit} bytes")
             _check_length(response, len(data))
-        return data
+        return Answer(url=url, status=response.status_code, reason=response.reason, headers=response.headers, body=data)
 
     def _attempt(self, transfer: _Transfer, work: Work) -> str:
         digest, offset = transfer.so_far()
@@ -200,7 +236,11 @@ class Fetcher:
         with (
             _failures_named(transfer.url),
             self._session.get(
-                transfer.url, headers=transfer.headers(offset), stream=True, timeout=self._timeout
+                transfer.url,
+                headers=transfer.headers(offset),
+                auth=transfer.auth,
+                stream=True,
+                timeout=self._timeout,
             ) as response,
         ):
             self._hosts.heard(transfer.url)
@@ -239,6 +279,7 @@ class _Transfer:
     url: str
     part: Path
     sha256: str
+    auth: AuthBase | None = None
     etag: str = ""
     resumed: bool = False
     """Whether the part was put together from several answers."""
@@ -299,13 +340,15 @@ def _check_length(response: requests.Response, received: int, offset: int = 0) -
 
 
 def _check_status(response: requests.Response, url: str) -> None:
+    _check_passing(response)
+    if response.status_code not in GIVEN:
+        raise FetchError(url, f"{response.status_code} {response.reason}")
+
+
+def _check_passing(response: requests.Response) -> None:
     status = response.status_code
-    if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-        return
-    text = f"{status} {response.reason}"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in PASSING:
-        raise _PassingError(text)
-    raise FetchError(url, text)
+        raise _PassingError(f"{status} {response.reason}")
 
 
 @contextmanager

@@ -71,6 +71,7 @@ KINDS = (
         planned=True,
     ),
     Kind(name="left over", pattern=re.compile(r"downloads/([^/]+)\.(part|copy|pip)"), waste=True),
+    Kind(name="bases of images", pattern=re.compile(r"downloads/(oci-[^/]+)")),
     Kind(name="sources", pattern=re.compile(r"downloads/([^/]+)"), planned=True),
     Kind(name="wheels of pip and uv", pattern=re.compile(r"(pip[^/]*|uv)")),
     Kind(name="what was resolved", pattern=re.compile(r"(resolutions)")),

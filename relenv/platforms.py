@@ -20,6 +20,10 @@ class Platform:
     """`platform.machine()` of such a machine."""
     openssl_target: str
     """OpenSSL's name for it (`./Configure LIST`)."""
+    architecture: str
+    """Go's name for the machine (GOARCH), by which images of containers go."""
+    loader: str
+    """Where programs look for their dynamic linker: without a slash at its beginning."""
     buildable: bool
     """Whether recipes and a toolchain for it exist today."""
 
@@ -32,6 +36,8 @@ PLATFORMS: dict[str, Platform] = {
             system="Linux",
             machine="x86_64",
             openssl_target="linux-x86_64",
+            architecture="amd64",
+            loader="lib64/ld-linux-x86-64.so.2",
             buildable=True,
         ),
         Platform(
@@ -39,6 +45,8 @@ PLATFORMS: dict[str, Platform] = {
             system="Linux",
             machine="aarch64",
             openssl_target="linux-aarch64",
+            architecture="arm64",
+            loader="lib/ld-linux-aarch64.so.1",
             buildable=False,
         ),
         Platform(
@@ -46,6 +54,8 @@ PLATFORMS: dict[str, Platform] = {
             system="Darwin",
             machine="arm64",
             openssl_target="darwin64-arm64-cc",
+            architecture="arm64",
+            loader="usr/lib/dyld",
             buildable=False,
         ),
         Platform(
@@ -53,6 +63,8 @@ PLATFORMS: dict[str, Platform] = {
             system="Darwin",
             machine="x86_64",
             openssl_target="darwin64-x86_64-cc",
+            architecture="amd64",
+            loader="usr/lib/dyld",
             buildable=False,
         ),
     )

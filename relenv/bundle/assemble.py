@@ -97,6 +97,8 @@ def make_bundle(context: Context, config: AppConfig) -> Bundle:
     """
     wanted = Wanted(python=config.python, requires=config.requires_python, project=config.root)
     _prepare_output(config)
+    for form in config.formats:
+        FORMATS[form].prepare(context, config)
     interpreter = obtain_interpreter(context, wanted)
     with _workplace(context) as work:
         site = _site(context, config, interpreter, work)
@@ -133,8 +135,11 @@ def make_bundle(context: Context, config: AppConfig) -> Bundle:
             compression=config.compression,
             packs=packs(context, below, config.compression) if "zip" in config.formats else (),
             digests=known,
+            below=tuple(one.digests for one in below.layers),
             jobs=context.jobs,
             ui=context.ui,
+            context=context,
+            config=config,
         )
         files = tuple(write(job, form, target) for form, target in targets.items())
     return Bundle(

@@ -11,7 +11,7 @@ from packaging.dependency_groups import resolve_dependency_groups
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from relenv.bundle.keys import KEYS, TARGET
+from relenv.bundle.keys import KEYS, OCI, TARGET, Key, is_path
 from relenv.errors import ConfigError, UsageError
 from relenv.platforms import PLATFORMS
 
@@ -34,6 +34,22 @@ class Include:
     """Relative to the project."""
     target: str
     """Relative to the bundle."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions:
+    """[tool.relenv.oci]: what an image is built on and how it is run."""
+
+    base: str = "none"
+    """`none`, the path of an image layout, or a reference."""
+    tag: str = ""
+    path: str = ""
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    user: str = ""
+    workdir: str = ""
+    ports: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +98,7 @@ class AppConfig:
     sbom: bool = True
     build_backend: str = "setuptools.build_meta"
     smoke: tuple[str, ...] = ()
+    oci: ImageOptions = field(default_factory=ImageOptions)
     offline: bool = False
     """Whether to do without a network; the command line alone says so."""
     wheel: Path | None = None
@@ -122,7 +139,7 @@ def load_config(project: Path, overrides: Mapping[str, Any] | None = None, *, tr
             f"{file} has no [project] table",
             hint='a project needs at least a name and a version there: name = "example", version = "1.0"',
         )
-    return _configured(project, data, {**_settings(data, file, triplet), **given}, file)
+    return _configured(project, data, _over(_settings(data, file, triplet), given), file)
 
 
 def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, Any], file: Path) -> AppConfig:
@@ -164,6 +181,7 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
         sbom=values["sbom"],
         build_backend=values["build-backend"],
         smoke=tuple(values["smoke"]),
+        oci=_image(values["oci"], project),
     )
 
 
@@ -208,21 +226,29 @@ def _settings(data: Mapping[str, Any], file: Path, triplet: str) -> Mapping[str,
             raise ConfigError(f"{where}.{TARGET}.{name} must be a table")
         _checked(table, f"{where}.{TARGET}.{name}")
     own = {name: value for name, value in settings.items() if name != TARGET}
-    found = {**_checked(own, where), **targets.get(triplet, {})}
+    found = _over(_checked(own, where), targets.get(triplet, {}))
     if found.get("output"):
         # beside the project, wherever the user stands; a slash at its end says that it is a directory
         found["output"] = f"{file.parent / found['output']}{'/' if found['output'].endswith('/') else ''}"
     return found
 
 
-def _checked(settings: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+def _over(settings: Mapping[str, Any], winning: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings over which others win, key by key in a table that has keys of its own."""
+    tables = {name: {**settings.get(name, {}), **value} for name, value in winning.items() if KEYS[name].shape.keys}
+    return {**settings, **winning, **tables}
+
+
+def _checked(settings: Mapping[str, Any], where: str, keys: Mapping[str, Key] = KEYS) -> Mapping[str, Any]:
     for name, value in settings.items():
-        if name not in KEYS:
-            raise ConfigError(f"{where} has an unknown key `{name}`", hint=_nearest(name, KEYS, "known keys"))
-        shape = KEYS[name].shape
+        if name not in keys:
+            raise ConfigError(f"{where} has an unknown key `{name}`", hint=_nearest(name, keys, "known keys"))
+        shape = keys[name].shape
         if not shape.accept(value):
-            kind = UsageError if where == COMMAND_LINE else ConfigError
+            kind = UsageError if where.startswith(COMMAND_LINE) else ConfigError
             raise kind(f"{where}: `{name}` must be {shape.what}, not {value!r}")
+        if shape.keys:
+            _checked(value, f"{where}.{name}", shape.keys)
     return settings
 
 
@@ -243,6 +269,14 @@ def _requires_python(metadata: Mapping[str, Any], file: Path) -> SpecifierSet | 
 
 def _place(text: str, project: Path) -> str:
     return text if "://" in text else str((project / text).absolute())
+
+
+def _image(settings: Mapping[str, Any], project: Path) -> ImageOptions:
+    values: dict[str, Any] = {name: settings.get(name, key.default) for name, key in OCI.items()}
+    if is_path(values["base"]):
+        values["base"] = _place(values["base"], project)
+    frozen: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
+    return ImageOptions(**frozen)
 
 
 def _include(table: Mapping[str, str], project: Path, file: Path) -> Include:

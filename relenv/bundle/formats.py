@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
+import json
 import shlex
-import stat
 import tarfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 from relenv import process
 from relenv.bundle import zstandard
 from relenv.bundle.archive import Pack, walk, write_zip
+from relenv.bundle.base import fetch_base, open_base
+from relenv.bundle.oci import Program, layers_of, write_image
 from relenv.bundle.output import beside, fresh, writing
+from relenv.bundle.registry import name_of
+from relenv.bundle.tar import add, gzipping
 from relenv.download import sha256_of
 from relenv.environment import copy_tree
 from relenv.errors import OutputError
-from relenv.recipes.model import BUILD_ENV
+from relenv.manifest import MANIFEST
 from relenv.store import remove_tree
 from relenv.texts import template
 from relenv.ui import working
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
+    from relenv.bundle.config import AppConfig
+    from relenv.context import Context
     from relenv.ui import Ui
 
 WIDTH = 12
@@ -57,8 +61,12 @@ class Job:
     """What of the tree was deflated before."""
     digests: Mapping[str, str]
     """The sha256 of each file, by its path."""
+    below: tuple[Mapping[str, str], ...]
+    """The same of the parts that the tree is made of, without the project: the interpreter, and the dependencies."""
     jobs: int
     ui: Ui
+    context: Context
+    config: AppConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +89,8 @@ class Format:
     """What the file's name ends in."""
     write: Callable[[Job, Path], None]
     """Writes a tree to a path, whole or not at all."""
+    prepare: Callable[[Context, AppConfig], None] = lambda *_: None
+    """Finds out before anything is built what cannot be had afterwards."""
 
 
 def write(job: Job, name: str, path: Path) -> Written:
@@ -135,36 +145,11 @@ def _tar(
     return write_to
 
 
-@contextmanager
-def gzipping(out: BinaryIO, compression: str) -> Iterator[BinaryIO]:
-    """Give a file, what is written to which is compressed into `out`: the header has neither a name nor a time.
-
-    Args:
-        out: is not closed.
-        compression: a key of LEVELS.
-    """
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=LEVELS[compression], fileobj=out, mtime=0) as packed:
-        yield cast("BinaryIO", packed)
-
-
 def _write_tar(job: Job, out: BinaryIO) -> None:
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.GNU_FORMAT) as tar:
         for name, entry in sorted(walk(job.tree), key=lambda one: one[0]):
             process.check()
-            _add(tar, f"{job.name}/{name}", Path(entry.path))
-
-
-def _add(tar: tarfile.TarFile, name: str, path: Path) -> None:
-    member = tarfile.TarInfo(name.rstrip("/"))
-    member.mtime = int(BUILD_ENV["SOURCE_DATE_EPOCH"])
-    status = path.stat()
-    if stat.S_ISDIR(status.st_mode):
-        member.type, member.mode = tarfile.DIRTYPE, 0o755
-        tar.addfile(member)
-        return
-    member.size, member.mode = status.st_size, 0o755 if status.st_mode & 0o100 else 0o644
-    with path.open("rb") as file:
-        tar.addfile(member, file)
+            add(tar, f"{job.name}/{name}", Path(entry.path))
 
 
 def _dir(job: Job, path: Path) -> None:
@@ -184,7 +169,7 @@ def _run(job: Job, path: Path) -> None:
         # the header tells the length of the payload and its checksum: it is written twice, at the same length
         out.write(_header(job, payload="0" * 64, size=0))
         start = out.tell()
-        with gzipping(out, job.compression) as packed:
+        with gzipping(out, LEVELS[job.compression]) as packed:
             _write_tar(job, packed)
         size = out.tell() - start
         out.seek(start)
@@ -194,12 +179,11 @@ def _run(job: Job, path: Path) -> None:
 
 
 def _header(job: Job, *, payload: str, size: int) -> bytes:
-    main = job.name if job.name in job.scripts or not job.scripts else job.scripts[0]
     values = {
         "TITLE": job.title,
         "NAME": shlex.quote(job.name),
         "SCRIPTS": shlex.quote(" ".join(job.scripts)),
-        "MAIN": shlex.quote(main if job.scripts else "python3"),
+        "MAIN": shlex.quote(main_program(job)),
         "CHECKSUM": payload,
         "SIZE": f"{size:<{WIDTH}}",
         "SKIP": " " * WIDTH,
@@ -209,11 +193,39 @@ def _header(job: Job, *, payload: str, size: int) -> bytes:
     return text.replace(b"skip=" + b" " * WIDTH, f"skip={len(text) + 1:<{WIDTH}}".encode())
 
 
+def main_program(job: Job) -> str:
+    """Return which program in bin/ is started where one is: the bundle's namesake, else the first."""
+    return next((name for name in (job.name, *job.scripts) if name in job.scripts), "python3")
+
+
+def _oci(job: Job, path: Path) -> None:
+    bundle, options = json.loads((job.tree / MANIFEST).read_bytes())["bundle"], job.config.oci
+    program = Program(
+        tree=job.tree,
+        path=options.path or f"/opt/{job.name}",
+        project=bundle["project"],
+        version=bundle["version"],
+        main=main_program(job),
+        options=options,
+    )
+    reference = name_of(options.tag or job.name, program.version)
+    base = open_base(job.context, options.base, glibc=bundle["glibc"], offline=job.config.offline)
+    with base as found, working(job.ui, f"Packing {path.name}"), fresh(path) as out:
+        layers = layers_of(program, job.digests, job.below, found)
+        architecture, level = job.context.platform.architecture, LEVELS[job.compression]
+        write_image(out, found, layers, program, architecture=architecture, reference=reference, level=level)
+
+
 FORMATS: dict[str, Format] = {
     "zip": Format(suffix=".zip", write=_zip),
-    "tar.gz": Format(suffix=".tar.gz", write=_tar(gzipping)),
+    "tar.gz": Format(suffix=".tar.gz", write=_tar(lambda out, how: gzipping(out, LEVELS[how]))),
     "tar.zst": Format(suffix=".tar.zst", write=_tar(zstandard.compressing)),
     "dir": Format(suffix="", write=_dir),
     "run": Format(suffix=".run", write=_run),
+    "oci": Format(
+        suffix=".oci.tar",
+        write=_oci,
+        prepare=lambda context, config: fetch_base(context, config.oci.base, offline=config.offline),
+    ),
 }
 """The keys are those that `format` of [tool.relenv] takes."""

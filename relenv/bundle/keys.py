@@ -33,6 +33,8 @@ class Shape:
     """Whether the option may be repeated."""
     read: Callable[[Any], Any] = lambda text: text
     """From the option's text, or texts, to the value; raises ValueError."""
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    """Those of a table that has keys of its own: each is an option."""
 
 
 def _is_text(value: object) -> bool:
@@ -204,6 +206,123 @@ class Key:
     metavar: str = field(default="VALUE")
 
 
+def described(keys: Mapping[str, Key]) -> dict[str, Any]:
+    """Return the properties of a table's JSON schema."""
+    return {
+        name: {
+            "description": key.summary,
+            **({} if key.default is None else {"default": key.default}),
+            **key.shape.schema,
+        }
+        for name, key in keys.items()
+    }
+
+
+def table(keys: Mapping[str, Key]) -> Shape:
+    """Return the shape of a table with keys of its own; what is in it is checked key by key."""
+    return Shape(
+        what="a table",
+        schema={"type": "object", "additionalProperties": False, "properties": described(keys)},
+        accept=lambda value: isinstance(value, dict),
+        keys=keys,
+    )
+
+
+PORT = re.compile(r"(\d{1,5})(/(tcp|udp|sctp))?")
+
+
+def _is_ports(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, str) and (found := PORT.fullmatch(one)) and 0 < int(found[1]) <= LAST_PORT for one in value
+    )
+
+
+LAST_PORT = 65535
+PORTS = Shape(
+    what='a list of ports such as "8080" or "53/udp"',
+    schema={"type": "array", "items": {"type": "string", "pattern": f"^{PORT.pattern}$"}},
+    accept=_is_ports,
+    many=True,
+)
+ABSOLUTE = matching(r"(/(?!\.{1,2}(/|$))[\w.+-]+)+", "an absolute path without blanks")
+
+
+def is_path(base: str) -> bool:
+    """Tell whether `base` of [tool.relenv.oci] is a path: it begins as one, or ends in .tar."""
+    return base.startswith(("/", "./", "../")) or base.endswith(".tar")
+
+
+OCI: dict[str, Key] = {
+    "base": Key(
+        shape=TEXT,
+        summary='what the image is built on: an image of a registry, a path to an OCI layout, or "none"',
+        example='"debian:12-slim"',
+        default="none",
+        metavar="IMAGE|PATH|none",
+    ),
+    "tag": Key(
+        shape=matching(
+            r"([\w.-]+(:\d+)?/)*[a-z0-9]+([._-]+[a-z0-9]+)*(:\w[\w.-]{0,127})?", "an image's name, name:tag"
+        ),
+        summary="the image's name; without a tag it gets the project's version (default: the bundle's name)",
+        example='"registry.example.org/team/myproject"',
+        default="",
+        metavar="NAME[:TAG]",
+    ),
+    "path": Key(
+        shape=ABSOLUTE,
+        summary="where in the image the bundle is (default: /opt/ and the bundle's name)",
+        example='"/opt/myproject"',
+        default="",
+        metavar="PATH",
+    ),
+    "entrypoint": Key(
+        shape=TEXTS,
+        summary="what a container runs: a script of the bundle, or a path in the image, and arguments",
+        example='["myproject", "--serve"]',
+        default=[],
+        metavar="WORD",
+    ),
+    "cmd": Key(
+        shape=TEXTS,
+        summary="further arguments, which those given to `docker run` replace",
+        example='["--help"]',
+        default=[],
+        metavar="WORD",
+    ),
+    "user": Key(
+        shape=matching(r"[\w.-]+(:[\w.-]+)?", "a user, user:group"),
+        summary="whom a container runs as (default: whom the base says, else root)",
+        example='"65532"',
+        default="",
+        metavar="USER[:GROUP]",
+    ),
+    "workdir": Key(
+        shape=ABSOLUTE,
+        summary="the directory that a container starts in (default: the bundle's)",
+        example='"/data"',
+        default="",
+        metavar="PATH",
+    ),
+    "ports": Key(
+        shape=PORTS,
+        summary="ports that the program listens on",
+        example='["8080"]',
+        default=[],
+        option="port",
+        metavar="PORT[/udp]",
+    ),
+    "labels": Key(
+        shape=TABLE,
+        summary="labels, besides those that the project's metadata gives",
+        example='{ "org.opencontainers.image.vendor" = "Example" }',
+        default={},
+        option="label",
+        metavar="NAME=VALUE",
+    ),
+}
+"""Every key of [tool.relenv.oci]."""
+
 KEYS: dict[str, Key] = {
     "python": Key(
         shape=matching(r"\d+(\.\d+)*", 'a version such as "3.13" or "3.13.15"'),
@@ -227,8 +346,8 @@ KEYS: dict[str, Key] = {
         metavar="PATH",
     ),
     "format": Key(
-        shape=one_or_several("zip", "tar.gz", "tar.zst", "dir", "run"),
-        summary="what to write, one or several: zip, tar.gz, tar.zst, dir, run (one file that unpacks itself)",
+        shape=one_or_several("zip", "tar.gz", "tar.zst", "dir", "run", "oci"),
+        summary="what to write, one or several: zip, tar.gz, tar.zst, dir, run (one executable file), oci (an image)",
         example='["zip", "run"]',
         default="zip",
         metavar="FORMAT",
@@ -378,6 +497,12 @@ KEYS: dict[str, Key] = {
         example='["myproject --version"]',
         default=[],
         metavar="COMMAND",
+    ),
+    "oci": Key(
+        shape=table(OCI),
+        summary="what an image for containers is built on and how it is run",
+        example='{ base = "debian:12-slim", user = "65532" }',
+        default={},
     ),
 }
 """Every key of [tool.relenv], in the order in which they are documented."""

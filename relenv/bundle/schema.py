@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from relenv.bundle.keys import KEYS, TARGET
+from relenv.bundle.keys import KEYS, TARGET, described
 from relenv.platforms import PLATFORMS
 
 ID = "https://relenv.example/tool-relenv.schema.json"
@@ -17,14 +17,7 @@ def tool_schema(tool: str = "relenv") -> dict[str, Any]:
         tool: the table's name; the entry point's signature has it
             (https://validate-pyproject.readthedocs.io/en/latest/dev-guide.html).
     """
-    properties = {
-        name: {
-            "description": key.summary,
-            **({} if key.default is None else {"default": key.default}),
-            **key.shape.schema,
-        }
-        for name, key in KEYS.items()
-    }
+    properties = described(KEYS)
     overrides = {"type": "object", "additionalProperties": False, "properties": properties}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",

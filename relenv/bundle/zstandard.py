@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from relenv.errors import HostError
 
@@ -28,6 +28,29 @@ def compressing(out: BinaryIO, compression: str) -> Iterator[BinaryIO]:
     Raises:
         HostError: this Python cannot.
     """
+    zstd = _module()
+    parameter = zstd.CompressionParameter
+    options = {parameter.compression_level: LEVELS[compression], parameter.checksum_flag: 1}
+    with zstd.ZstdFile(out, "wb", options=options) as packed:
+        yield cast("BinaryIO", packed)
+
+
+@contextmanager
+def decompressing(packed: BinaryIO) -> Iterator[BinaryIO]:
+    """Give a file to read from what `packed`, which is not closed, unpacks to.
+
+    Raises:
+        HostError: this Python cannot. OSError: it is damaged.
+    """
+    zstd = _module()
+    try:
+        with zstd.ZstdFile(packed) as plain:
+            yield cast("BinaryIO", plain)
+    except zstd.ZstdError as error:
+        raise OSError(str(error)) from error
+
+
+def _module() -> Any:
     try:
         if sys.version_info >= (3, 14):
             from compression import zstd  # noqa: PLC0415 - a Python may lack it, and most bundles do not need it
@@ -38,7 +61,4 @@ def compressing(out: BinaryIO, compression: str) -> Iterator[BinaryIO]:
             f"this Python ({sys.executable}) was built without Zstandard",
             hint="choose tar.gz, or run relenv with a Python that has the module compression.zstd",
         ) from error
-    parameter = zstd.CompressionParameter
-    options: dict[int, int] = {parameter.compression_level: LEVELS[compression], parameter.checksum_flag: 1}
-    with zstd.ZstdFile(out, "wb", options=options) as packed:
-        yield cast("BinaryIO", packed)
+    return zstd

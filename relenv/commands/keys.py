@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from relenv.bundle.keys import FLAG, KEYS
+from relenv.bundle.keys import FLAG, KEYS, Key
 from relenv.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 SHORT = {"output": "-o"}
 
@@ -17,11 +17,11 @@ SHORT = {"output": "-o"}
 def add_keys(parser: argparse.ArgumentParser) -> None:
     """Declare an option for each key."""
     group = parser.add_argument_group("keys of [tool.relenv]", "each wins over the key of its name in pyproject.toml")
-    for name, key in KEYS.items():
-        options = [SHORT[name]] if name in SHORT else []
-        options.append(f"--{key.option or name}")
+    for path, key in _keys(KEYS):
+        options = [SHORT[path[-1]]] if path[-1] in SHORT else []
+        options.append(_option(path, key))
         again = "; may be repeated" if key.shape.many else ""
-        dest, text = _dest(name), f"{key.summary}{again}".replace("%", "%%")
+        dest, text = _dest(path), f"{key.summary}{again}".replace("%", "%%")
         if key.shape is FLAG:
             group.add_argument(*options, dest=dest, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
@@ -35,16 +35,36 @@ def overrides(args: argparse.Namespace) -> Mapping[str, Any]:
     Raises:
         UsageError: one cannot be read.
     """
-    found = {name: getattr(args, _dest(name)) for name in KEYS}
-    return {name: _read(name, value) for name, value in found.items() if value is not None}
+    found: dict[str, Any] = {}
+    for path, key in _keys(KEYS):
+        value = getattr(args, _dest(path))
+        if value is not None:
+            table = found
+            for name in path[:-1]:
+                table = table.setdefault(name, {})
+            table[path[-1]] = _read(path, key, value)
+    return found
 
 
-def _dest(name: str) -> str:
-    return f"key_{name.replace('-', '_')}"
+def _keys(keys: Mapping[str, Key], *above: str) -> Iterator[tuple[tuple[str, ...], Key]]:
+    """Yield each key that is an option, and its path: those of a table that has keys of its own, one by one."""
+    for name, key in keys.items():
+        if key.shape.keys:
+            yield from _keys(key.shape.keys, *above, name)
+        else:
+            yield (*above, name), key
 
 
-def _read(name: str, value: Any) -> Any:
+def _option(path: tuple[str, ...], key: Key) -> str:
+    return "--" + "-".join((*path[:-1], key.option or path[-1]))
+
+
+def _dest(path: tuple[str, ...]) -> str:
+    return "key_" + "_".join(path).replace("-", "_")
+
+
+def _read(path: tuple[str, ...], key: Key, value: Any) -> Any:
     try:
-        return KEYS[name].shape.read(value)
+        return key.shape.read(value)
     except ValueError as error:
-        raise UsageError(f"--{KEYS[name].option or name}: {error}") from error
+        raise UsageError(f"{_option(path, key)}: {error}") from error
