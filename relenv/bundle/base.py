@@ -320,12 +320,8 @@ def _runtime(toolchain: Toolchain, platform: Platform) -> Layer:
     modes = {"tmp": 0o1777, "root": 0o700, "home/nonroot": 0o700}
     found = [File(name=name, content=data, mode=0o755) for name, data in files.items()]
     found += [File(name=name, content=data, mode=0o644) for name, data in texts.items()]
-    folders = {
-        parent
-        for one in (*found, *(File(name=f"{name}/.", content=None, mode=0) for name in modes))
-        for parent in map(str, PurePosixPath(one.name).parents)
-        if parent != "."
-    }
+    inside = (*files, *texts, *(f"{name}/*" for name in modes))
+    folders = {str(parent) for name in inside for parent in PurePosixPath(name).parents[:-1]}
     found += [
         File(name=name, content=None, mode=modes.get(name, 0o755), owner=NONROOT if name == "home/nonroot" else 0)
         for name in folders
