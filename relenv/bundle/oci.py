@@ -291,7 +291,7 @@ def _run_config(base: Base, program: Program) -> dict[str, Any]:
     return {
         **inherited,
         "Env": [f"{name}={value}" for name, value in variables.items()],
-        "Entrypoint": entrypoint(program, shell=not base.own),
+        "Entrypoint": entrypoint(program, with_shell=not base.own),
         "WorkingDir": options.workdir or program.path,
         "Labels": {**(inherited.get("Labels") or {}), **_labels(program), **options.labels},
         **({"Cmd": list(options.cmd)} if options.cmd else {}),
@@ -300,14 +300,14 @@ def _run_config(base: Base, program: Program) -> dict[str, Any]:
     }
 
 
-def entrypoint(program: Program, *, shell: bool) -> list[str]:
+def entrypoint(program: Program, *, with_shell: bool) -> list[str]:
     """Return what a container runs: Python with the script, as the script's own first lines would have it.
 
     Without these lines it takes no `sh`, which an image need not have.
 
     Args:
         program: what is in the image.
-        shell: whether there may be one.
+        with_shell: whether there may be one.
 
     Raises:
         ConfigError: there is no such program. CheckError: it needs a shell.
@@ -323,7 +323,7 @@ def entrypoint(program: Program, *, shell: bool) -> list[str]:
         head = file.read(1000)
     if ours := TRAMPOLINE.match(head):
         return [f"{place}/python3", ours[1].decode(), f"{place}/{words[0]}", *words[1:]]
-    if head.startswith(b"#!") and not shell:
+    if head.startswith(b"#!") and not with_shell:
         raise CheckError(f"bin/{words[0]} is a script that needs a shell, and an image without a base has none")
     return [f"{place}/{words[0]}", *words[1:]]
 

@@ -175,20 +175,27 @@ class Registry:
             return self.document(reference.digest)
         known = self._cache.downloads / f"oci-{hashlib.sha256(str(reference).encode()).hexdigest()[:16]}.json"
         self._cache.use(known)
-        try:
-            if self._offline:
+        if self._offline:
+            if not known.is_file():
                 raise self._unobtainable("without a network it cannot be looked up")
+            return self._remembered(known)
+        try:
             data = self._manifest("")
-        except SourceError as error:
-            if not known.is_file() or (isinstance(error, FetchError) and not _is_out_of_reach(error)):
+        except FetchError as error:
+            if not known.is_file():
                 raise
-            if not self._offline:
-                self._ui.warn(f"{reference.familiar} is what it was the last time: {error.message}")
-            return self.document(json.loads(known.read_text(encoding="utf-8"))["digest"])
+            self._ui.warn(f"{reference.familiar} is what it was the last time: {error.message}")
+            return self._remembered(known)
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         self._keep(digest, data)
         write_text(known, json.dumps({"reference": str(reference), "digest": digest}) + "\n")
         return data
+
+    def _remembered(self, known: Path) -> bytes:
+        try:
+            return self.document(json.loads(known.read_bytes())["digest"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise self._unobtainable(f"{known} is damaged") from error
 
     def document(self, digest: str) -> bytes:
         """Return a manifest or an index by its digest.
@@ -293,10 +300,6 @@ class Registry:
 
     def _unobtainable(self, reason: str) -> SourceError:
         return SourceError(f"the image {self._reference.familiar} cannot be had: {reason}", hint=NO_NETWORK)
-
-
-def _is_out_of_reach(error: FetchError) -> bool:
-    return not re.match(r"\d{3} ", error.reason)
 
 
 def _login(host: str, environ: Mapping[str, str]) -> tuple[str, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from validate_pyproject.api import Validator
 from validate_pyproject.error_reporting import ValidationError
 from validate_pyproject.plugins import PluginWrapper
 
-from relenv.bundle.config import Include, load_config
+from relenv.bundle.config import ImageOptions, Include, load_config
 from relenv.bundle.formats import FORMATS, LEVELS
-from relenv.bundle.keys import KEYS
+from relenv.bundle.keys import KEYS, OCI
 from relenv.bundle.schema import tool_schema
 from relenv.commands.keys import add_keys, overrides
 from relenv.errors import ConfigError, UsageError
@@ -47,6 +48,7 @@ GOOD: dict[str, list[Any]] = {
     "compression": ["small"],
     "build-backend": ["hatchling.build", "setuptools.build_meta:__legacy__"],
     "smoke": [["one --version"]],
+    "oci": [{}, {"base": "none", "ports": ["80"]}],
 }
 BAD: dict[str, list[Any]] = {
     "python": [3.13, "3.x", ""],
@@ -72,6 +74,7 @@ BAD: dict[str, list[Any]] = {
     "compression": ["best", 9],
     "build-backend": ["a-b", "", 1],
     "smoke": ["one"],
+    "oci": ["none", ["base"]],
 }
 
 
@@ -99,7 +102,57 @@ def test_the_example_and_the_default_are_values(name: str) -> None:
 
 @pytest.mark.parametrize("name", KEYS)
 def test_each_key_is_documented(name: str) -> None:
-    assert f"| `{name}` | `--{KEYS[name].option or name}`" in DOCS.read_text(encoding="utf-8")
+    docs, key = DOCS.read_text(encoding="utf-8"), KEYS[name]
+    for inner, one in key.shape.keys.items():
+        assert f"| `{inner}` | `--{name}-{one.option or inner}`" in docs
+    assert key.shape.keys or f"| `{name}` | `--{key.option or name}`" in docs
+
+
+IMAGES: dict[str, tuple[list[Any], list[Any]]] = {
+    "base": (["none", "debian:12", "./base"], ["", 1]),
+    "tag": (["app", "app:1.0", "ghcr.io/me/app", "localhost:5000/app:dev"], ["App", "app:", "a b", ""]),
+    "path": (["/opt/app", "/app", "/a/..b"], ["opt", "/", "/a/../b", "/a/..", "/opt/", "/a b", ""]),
+    "entrypoint": ([["app", "--x"], []], ["app", [1]]),
+    "cmd": ([["--x"]], ["--x"]),
+    "user": (["1000", "me:us", "1:2"], ["a b", ":1", 1000]),
+    "workdir": (["/data"], ["data"]),
+    "ports": ([["80", "53/udp"]], [["0"], ["65536"], ["80/xyz"], [80], "80"]),
+    "labels": ([{"a": "b"}], [["a=b"], {"a": 1}]),
+}
+
+
+@pytest.mark.parametrize("name", OCI)
+def test_what_an_image_may_be(tmp_path: Path, name: str) -> None:
+    good, bad = IMAGES[name]
+    for value in good:
+        assert OCI[name].shape.accept(value), value
+        assert valid("oci", {name: value}), value
+    for value in bad:
+        with pytest.raises(ConfigError, match=f"tool.relenv.oci: `{name}` must be "):
+            loaded(tmp_path, f"[tool.relenv.oci]\n{name} = {toml(value)}\n")
+    assert valid("oci", {name: tomllib.loads(f"x = {OCI[name].example}")["x"]})
+
+
+def toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {toml(one)}" for name, one in value.items()) + "}"
+    return json.dumps(value)
+
+
+def test_the_table_of_images_is_merged_key_by_key(tmp_path: Path) -> None:
+    text = (
+        '[tool.relenv.oci]\nbase = "./layout"\ntag = "a"\nuser = "1"\n'
+        '[tool.relenv.target.x86_64-linux-gnu.oci]\nuser = "2"\nports = ["80"]\n'
+    )
+    options = loaded(tmp_path, text, **given("--oci-tag", "b:c", "--oci-label", "x=y", "--oci-entrypoint", "app")).oci
+    assert options == ImageOptions(
+        base=f"{tmp_path}/layout", tag="b:c", user="2", ports=("80",), labels={"x": "y"}, entrypoint=("app",)
+    )
+    with pytest.raises(ConfigError, match=r"tool.relenv.oci has an unknown key `bsae`") as caught:
+        loaded(tmp_path, '[tool.relenv.oci]\nbsae = "x"\n')
+    assert caught.value.hint == "did you mean `base`?"
+    with pytest.raises(UsageError, match=r"the command line.oci: `path` must be an absolute path"):
+        loaded(tmp_path, "", **given("--oci-path", "opt"))
 
 
 def test_formats_and_levels_are_those_that_exist() -> None:
