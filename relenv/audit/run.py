@@ -182,14 +182,18 @@ def _starts(tree: Tree) -> list[EntryPoint]:
 
 def _instrument(script: Path) -> None:
     """Leave a script its trampoline, and let it import what it starts with instead of starting it."""
-    data = script.read_bytes()
-    # the trampoline's quotes: they open in its second line or, after an encoding, in its third
-    opening = data.index(b"''':'")
-    end = data.index(b"'''", opening + len(b"''':'")) + len(b"'''")
-    mode = script.stat().st_mode
+    data, mode = script.read_bytes(), script.stat().st_mode
     script.unlink()
-    script.write_bytes(data[:end] + b"\n" + SCRIPT_PROBE)
+    script.write_bytes(instrumented(data, SCRIPT_PROBE))
     script.chmod(mode)
+
+
+def instrumented(script: bytes, probe: bytes) -> bytes:
+    """Return a script of ours with its trampoline, and something else to run behind it."""
+    # the trampoline's quotes: they open in its second line or, after an encoding, in its third
+    opening = script.index(b"''':'")
+    end = script.index(b"'''", opening + len(b"''':'")) + len(b"'''")
+    return script[:end] + b"\n" + probe
 
 
 def _try(spot: _Spot, place: Path, starts: Sequence[EntryPoint], modules: Sequence[str]) -> Iterator[Finding]:

@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from relenv import process
+from relenv.audit.run import instrumented
 from relenv.environment import copy_tree
 from relenv.errors import CheckError
 from relenv.inside import run_python
+from relenv.pip_shim.scripts import carries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +51,7 @@ def try_scripts(entries: Sequence[EntryPoint], root: Path) -> set[Path]:
 
     def importable(entry: EntryPoint) -> set[Path]:
         try:
-            said = run_python(root, "-c", IMPORT, entry.value.split("[")[0].strip(), MARK, cwd=root.parent)
+            said = _begin(root, entry)
         except process.CommandError as error:
             reason = error.tail.strip().splitlines()[-1] if error.tail.strip() else error.how
             raise CheckError(
@@ -64,6 +66,22 @@ def try_scripts(entries: Sequence[EntryPoint], root: Path) -> set[Path]:
         raise CheckError(f"the scripts {', '.join(missing)} were not installed")
     with ThreadPoolExecutor(max_workers=TRIALS) as pool:
         return set().union(*pool.map(importable, entries))
+
+
+def _begin(root: Path, entry: EntryPoint) -> str:
+    """Import what a script starts with as the script does: by its own trampoline, if it has ours."""
+    words = (entry.value.split("[")[0].strip(), MARK)
+    script = (root / "bin" / entry.name).read_bytes()
+    if not carries(script):
+        return run_python(root, "-c", IMPORT, *words, cwd=root.parent)
+    probe = root / "bin" / f".{entry.name}.trial"
+    try:
+        probe.write_bytes(instrumented(script, IMPORT.encode()).replace(b'/python3" -', b'/python3" -B -', 1))
+        probe.chmod(0o755)
+        env = {"PATH": os.defpath, "HOME": str(root), "LC_ALL": "C.UTF-8"}
+        return process.run([probe, *words], cwd=root.parent, env=env)
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def smoke(commands: Sequence[str], bundle: Path, root: Path) -> set[Path]:
