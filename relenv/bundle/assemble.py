@@ -383,11 +383,12 @@ def _finish(context: Context, app: App, config: AppConfig, interpreter: Interpre
         "scripts": list(app.scripts),
     }
     write_text(root / MANIFEST, json.dumps(manifest, indent=2) + "\n")
-    write_text(root / "README.txt", _readme(app, interpreter, glibc))
+    write_text(root / "README.txt", _readme(app, config, interpreter, glibc))
     return glibc
 
 
-def _readme(app: App, interpreter: Interpreter, glibc: str) -> str:
+def _readme(app: App, config: AppConfig, interpreter: Interpreter, glibc: str) -> str:
+    places = ["licenses/INDEX.txt"] if config.licenses else ["licenses/", "site-packages/*.dist-info/"]
     title = f"{app.name} {app.version}"
     scripts = "".join(f"    bin/{entry.name}\n" for entry in app.entry_points) or "    bin/python3 -Im MODULE\n"
     values = {
@@ -395,7 +396,7 @@ def _readme(app: App, interpreter: Interpreter, glibc: str) -> str:
         "RULE": "=" * len(title),
         "PYTHON": interpreter.version,
         "GLIBC": glibc,
-        "SERIES": interpreter.series,
+        "LICENCES": ", ".join([*places, *(["sbom.cdx.json"] if config.sbom else [])]),
         "MACHINE": interpreter.triplet.split("-")[0],
         "SCRIPTS": scripts.rstrip("\n"),
     }

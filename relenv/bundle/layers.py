@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 TREE, INDEX = "tree", "index.json"
 BELOW = {**DEFLATE, "default": DEFLATE["small"]}
 """For the interpreter: done once for all bundles, it may take five times as long for two percent."""
+BETWEEN = {**DEFLATE, "default": 10}
+"""For dependencies, which are squeezed when they change: three times as long, for most of these two percent."""
 HASHERS = 2
 """Threads: reading and hashing take turns."""
 
@@ -196,7 +198,7 @@ def packs(context: Context, layer: Layer, compression: str) -> tuple[Pack, ...]:
     """Return the contents of a layer and of those below it squeezed, kept from one time to the next."""
     found: list[Pack] = []
     for one in layer.layers if compression != "store" else ():
-        level = (BELOW if one.below is None else DEFLATE)[compression]
+        level = (BELOW if one.below is None else BETWEEN)[compression]
         path = one.root / f"pack-{re.sub(r'[^a-z0-9.]+', '-', codec(level))}"
         with context.cache.lock(one.root.name, context.ui):
             try:

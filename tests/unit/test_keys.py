@@ -47,6 +47,8 @@ GOOD: dict[str, list[Any]] = {
     "env": [{"A": "b", "C": ""}],
     "compression": ["small"],
     "build-backend": ["hatchling.build", "setuptools.build_meta:__legacy__"],
+    "licenses": [False],
+    "sbom": [False],
     "smoke": [["one --version"]],
     "oci": [{}, {"base": "none", "ports": ["80"]}],
 }
@@ -73,6 +75,8 @@ BAD: dict[str, list[Any]] = {
     "env": [["A=b"], {"A": 1}],
     "compression": ["best", 9],
     "build-backend": ["a-b", "", 1],
+    "licenses": ["MIT"],
+    "sbom": ["spdx"],
     "smoke": ["one"],
     "oci": ["none", ["base"]],
 }
