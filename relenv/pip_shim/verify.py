@@ -44,7 +44,9 @@ USAGE, DIFFERENT = 2, 9
 NOTES = ("added", "bytecode")
 """Kinds of differences that harm nothing: somebody put something there, or Python has compiled it."""
 UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
-"""What damage looks like to the modules that read archives; gzip and zstd raise an OSError without errno."""
+"""What damage looks like to the modules that read archives; gzip raises an OSError without errno."""
+ZSTD = ("compression.zstd", "backports.zstd")
+"""Of Python 3.14 (PEP 784), and for those before."""
 
 
 class NotABundleError(Exception):
@@ -331,6 +333,10 @@ def _reader(path: Path) -> Callable[[Path], Contents]:
     raise NotABundleError(f"{path} is no bundle: it is neither a directory, nor a zip, tar or run file")
 
 
+def _unreadable() -> tuple[type[Exception], ...]:
+    return UNREADABLE + tuple(sys.modules[name].ZstdError for name in ZSTD if name in sys.modules)
+
+
 @contextmanager
 def _damage_named() -> Iterator[None]:
     """Turn what damage leads to into a sentence.
@@ -340,7 +346,7 @@ def _damage_named() -> Iterator[None]:
     """
     try:
         yield
-    except UNREADABLE as error:
+    except _unreadable() as error:
         raise DamagedError(f"it is cut short or damaged: {error or type(error).__name__}") from None
     except OSError as error:
         if error.errno is not None:  # a failing disk, and the like
@@ -419,7 +425,7 @@ def _gzip(stream: _Peeked) -> BinaryIO:
 
 
 def _zstd(stream: _Peeked) -> BinaryIO:
-    for name in ("compression.zstd", "backports.zstd"):  # of Python 3.14 (PEP 784), and for those before
+    for name in ZSTD:
         try:
             return cast("BinaryIO", importlib.import_module(name).ZstdFile(stream, "rb"))
         except ImportError:

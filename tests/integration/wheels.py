@@ -31,7 +31,8 @@ def make_wheel(
         folder: where to.
         name: the distribution's name, normalized.
         version: its version.
-        files: content by path in the wheel; `{name}.py` that prints the version in `main` comes by itself.
+        files: content by path in the wheel; `{name}.py` that prints the version in `main` comes by itself, and so does
+            what is in .dist-info, unless it is among these.
         console: console scripts, as name and object reference.
         gui: gui scripts.
         requires: Requires-Dist; one with an extra makes that extra known.
@@ -49,12 +50,12 @@ def make_wheel(
     )
     content: dict[str, bytes | str] = {
         f"{name}.py": module,
-        **(files or {}),
         f"{info}/METADATA": "".join(metadata),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     if points:
         content[f"{info}/entry_points.txt"] = points
+    content |= files or {}
     data = {path: text.encode() if isinstance(text, str) else text for path, text in content.items()}
     record = io.StringIO()
     rows = csv.writer(record, lineterminator="\n")

@@ -1,0 +1,199 @@
+"""`relenv_pip.verify`: archives and directories held against the manifest in them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import stat
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from relenv.pip_shim.verify import NotABundleError, Report, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+FILES: dict[str, tuple[bytes, int]] = {
+    "bin/run": (b"#!/bin/sh\nexit 0\n", 0o755),
+    "lib/söme.txt": (b"text\n" * 1000, 0o644),
+    "lib/empty": (b"", 0o644),
+}
+
+
+def manifest(files: Mapping[str, tuple[bytes, int]] = FILES) -> bytes:
+    rows = {
+        name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "mode": f"{mode:04o}"}
+        for name, (data, mode) in files.items()
+    }
+    bundle = {"project": "shown", "version": "1.0"}
+    return json.dumps({"python": "3.13.15", "bundle": bundle, "files": rows}).encode()
+
+
+Members = list[tuple[str, bytes, int]]
+
+
+def members(**changes: Any) -> Members:
+    found = {"relenv.json": (manifest(), 0o644)} | FILES | changes
+    return [(f"shown/{name}", *one) for name, one in found.items() if one is not None]
+
+
+def as_zip(path: Path, what: Members) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data, mode in what:
+            member = zipfile.ZipInfo(name)
+            member.external_attr = (stat.S_IFREG | mode) << 16
+            archive.writestr(member, data)
+    return path
+
+
+def as_tar(path: Path, what: Members) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, data, mode in what:
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(data), mode
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def as_run(path: Path, what: Members) -> Path:
+    payload = as_tar(path, what).read_bytes()
+    size, digest = len(payload), hashlib.sha256(payload).hexdigest()
+    head = f"#!/bin/sh\nsize={size}\nsha256={digest}\nskip=00000\nexit\n"
+    path.write_bytes(head.replace("00000", f"{len(head) + 1:05}").encode() + payload)
+    return path
+
+
+def as_dir(path: Path, what: Members) -> Path:
+    for name, data, mode in what:
+        target = path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        target.chmod(mode)
+    return path / "shown"
+
+
+WRITERS: dict[str, Callable[[Path, Members], Path]] = {"zip": as_zip, "tar": as_tar, "run": as_run, "dir": as_dir}
+
+
+@pytest.fixture(params=WRITERS)
+def write(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Members], Path]:
+    return lambda what: WRITERS[request.param](tmp_path / "shown.it", what)
+
+
+def told(report: Report) -> list[tuple[str, str]]:
+    return [(one.kind, one.path) for one in report.differences]
+
+
+def test_whole(write: Callable[[Members], Path]) -> None:
+    report = verify(write(members()))
+    assert told(report) == []
+    assert report.ok(strict=True)
+    assert (report.name, report.python, report.files) == ("shown 1.0", "3.13.15", len(FILES))
+    assert report.manifest == hashlib.sha256(manifest()).hexdigest()
+    assert "whole" in report.text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"bin/run": (b"#!/bin/sh\nexit 1\n", 0o755)}, ("changed", "bin/run")),
+        ({"bin/run": (b"longer than it was", 0o755)}, ("changed", "bin/run")),
+        ({"bin/run": None}, ("missing", "bin/run")),
+        ({"bin/run": (FILES["bin/run"][0], 0o644)}, ("mode", "bin/run")),
+        ({"bin/run": (FILES["bin/run"][0], 0o4755)}, ("mode", "bin/run")),
+        ({"lib/empty": (b"", 0o755)}, ("mode", "lib/empty")),
+        ({"lib/added": (b"", 0o644)}, ("added", "lib/added")),
+        ({"lib/__pycache__/a.cpython-313.pyc": (b"", 0o644)}, ("bytecode", "lib/__pycache__/a.cpython-313.pyc")),
+    ],
+)
+def test_what_is_different(
+    write: Callable[[Members], Path], changes: dict[str, tuple[bytes, int] | None], found: tuple[str, str]
+) -> None:
+    report = verify(write(members(**changes)))
+    assert told(report) == [found]
+    assert report.ok() is (found[0] in ("added", "bytecode"))
+    assert not report.ok(strict=True)
+    assert report.described(strict=True)["whole"] is False
+
+
+def test_a_place_without_modes_is_no_difference(tmp_path: Path) -> None:
+    # as a FAT stick, or a share, has them: everything may be executed
+    everything = [(name, data, 0o755) for name, data, _ in members()]
+    assert verify(as_dir(tmp_path, everything)).ok(strict=True)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "run"])
+@pytest.mark.parametrize("at", [0.3, 0.6, 0.95])
+def test_cut_short(tmp_path: Path, kind: str, at: float) -> None:
+    path = WRITERS[kind](tmp_path / "it", members())
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * at)])
+    report = verify(path)
+    assert [one.kind for one in report.failures] == ["damaged"]
+
+
+def test_a_run_file_with_more_behind_it(tmp_path: Path) -> None:
+    path = as_run(tmp_path / "it.run", members())
+    with path.open("ab") as file:
+        file.write(b"rm -rf")
+    assert told(verify(path)) == [("damaged", "it.run")]
+
+
+def test_damage_inside_of_a_member(tmp_path: Path) -> None:
+    path = as_zip(tmp_path / "it.zip", members())
+    data = bytearray(path.read_bytes())
+    name = "lib/söme.txt".encode()
+    data[data.index(name) + len(name) + 8] ^= 0xFF
+    path.write_bytes(data)
+    assert [path for kind, path in told(verify(path)) if kind == "changed"] == ["lib/söme.txt"]
+    packed = as_tar(tmp_path / "it.tar.gz", members())
+    plain = bytearray(gzip.decompress(packed.read_bytes()))
+    plain[plain.index(b"text")] ^= 0xFF
+    packed.write_bytes(gzip.compress(plain))
+    assert told(verify(packed)) == [("changed", "lib/söme.txt")]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_what_no_archive_of_ours_has(tmp_path: Path, kind: str) -> None:
+    twice = [*members(), ("shown/bin/run", b"other", 0o755)]
+    assert ("changed", "bin/run") in told(verify(WRITERS[kind](tmp_path / "twice", twice)))
+    out = [*members(), ("../evil", b"", 0o644)]
+    assert [one.kind for one in verify(WRITERS[kind](tmp_path / "out", out)).failures] == ["changed"]
+
+
+def test_a_link_in_place_of_a_file(tmp_path: Path) -> None:
+    root = as_dir(tmp_path, members())
+    (root / "bin/run").unlink()
+    (root / "bin/run").symlink_to("/bin/true")
+    assert told(verify(root)) == [("changed", "bin/run")]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\5\6", b"#!/bin/sh\necho\n", b"\x1f\x8b" + bytes(20)], ids=["empty", "zip", "script", "gzip"]
+)
+def test_no_bundle(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "it"
+    path.write_bytes(content)
+    try:
+        assert not verify(path).ok()
+    except NotABundleError as error:
+        assert str(path) in str(error)  # noqa: PT017 - either will do
+
+
+def test_an_archive_without_a_manifest(tmp_path: Path) -> None:
+    with pytest.raises(NotABundleError, match="no bundle"):
+        verify(as_zip(tmp_path / "it.zip", [("a/b", b"", 0o644)]))
+    with pytest.raises(NotABundleError, match="does not exist"):
+        verify(tmp_path / "nothing")
+    (tmp_path / "relenv.json").write_text('{"python": "3.13.15", "bundle": {"project": "a", "version": "1"}}')
+    with pytest.raises(NotABundleError, match="names no files"):
+        verify(tmp_path)
+    (tmp_path / "relenv.json").write_text("{")
+    assert [one.kind for one in verify(tmp_path).failures] == ["damaged"]
