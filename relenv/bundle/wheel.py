@@ -162,7 +162,11 @@ def build_wheel(project: Path, builders: Builders, work: Path) -> Path:
     except (build.BuildBackendException, BackendUnavailable) as error:
         unavailable = error if isinstance(error, BackendUnavailable) else error.exception
         if isinstance(unavailable, BackendUnavailable):
-            raise ConfigError(f"{label}: the build backend cannot be imported: {error}") from error
+            reason = (unavailable.traceback.strip() or str(unavailable.message)).splitlines()[-1]
+            raise ConfigError(
+                f"{label}: the build backend {unavailable.backend_name} cannot be imported ({reason})",
+                hint="build-system.requires in pyproject.toml has to name the package that it is in",
+            ) from error
         failure = process.CommandError(["its backend"], 1, process.tail(log) or str(unavailable or error))
         raise _failure(label, failure) from error
     except build.BuildException as error:
