@@ -162,7 +162,7 @@ def build_wheel(project: Path, builders: Builders, work: Path) -> Path:
     except (build.BuildBackendException, BackendUnavailable) as error:
         unavailable = error if isinstance(error, BackendUnavailable) else error.exception
         if isinstance(unavailable, BackendUnavailable):
-            reason = (unavailable.traceback.strip() or str(unavailable.message)).splitlines()[-1]
+            reason = (unavailable.traceback.strip() or str(unavailable)).splitlines()[-1]
             raise ConfigError(
                 f"{label}: the build backend {unavailable.backend_name} cannot be imported ({reason})",
                 hint="build-system.requires in pyproject.toml has to name the package that it is in",
