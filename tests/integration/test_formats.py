@@ -62,6 +62,34 @@ def test_made_again_they_are_the_same(relenv: Relenv, bundles: Path, tmp_path: P
         assert path.read_bytes() == (bundles / path.name).read_bytes(), path.name
 
 
+UNPACKED = {
+    "zip": ["unzip", "-q", "{bundles}/sitewatch.zip"],
+    "tar.gz": ["tar", "-xf", "{bundles}/sitewatch.tar.gz"],
+    "tar.zst": ["tar", "--zstd", "-xf", "{bundles}/sitewatch.tar.zst"],
+    "dir": ["cp", "-a", "{bundles}/sitewatch", "."],
+    "run": ["{bundles}/sitewatch.run", "--extract", "sitewatch"],
+}
+
+
+@pytest.mark.parametrize("form", UNPACKED)
+def test_each_format_works_in_awkward_places(relenv: Relenv, bundles: Path, tmp_path: Path, form: str) -> None:
+    command = [word.format(bundles=bundles) for word in UNPACKED[form]]
+    if form == "tar.zst" and shutil.which("zstd") is None:
+        pytest.skip("no zstd here")
+    subprocess.run(command, cwd=tmp_path, check=True)
+    # moved, deep, through a link, read-only, as another user: docs/check.md
+    report = json.loads(relenv("check", "--run", tmp_path / "sitewatch", "--json").stdout)
+    assert [one for one in report["findings"] if one["severity"] in ("error", "warning")] == []
+    # whoever may not write there reads it all the same, and leaves nothing behind
+    before = sorted(path for path in (tmp_path / "sitewatch").rglob("*"))
+    for path in (tmp_path / "sitewatch", *before):
+        path.chmod(path.stat().st_mode & ~0o222)
+    assert say(tmp_path / "sitewatch/bin/sitewatch", "--help").startswith("usage: sitewatch")
+    assert sorted(path for path in (tmp_path / "sitewatch").rglob("*")) == before
+    for path in (tmp_path / "sitewatch", *before):
+        path.chmod(path.stat().st_mode | 0o200)
+
+
 # --- run
 
 
@@ -86,6 +114,38 @@ def test_run_unpacks_once_and_starts(bundles: Path, tmp_path: Path) -> None:
     (tmp_path / "linked").symlink_to(program)
     assert started(tmp_path / "linked", "--", "--help", HOME=str(tmp_path)).code == 0
     assert started(program, "--verify").stdout.endswith("sitewatch.run: whole\n")
+
+
+def test_run_in_awkward_places(bundles: Path, tmp_path: Path) -> None:
+    place = tmp_path.joinpath(AWKWARD, *["deep"] * 40, 'it\'s $HOME; "quoted" %s')
+    place.mkdir(parents=True)
+    program = shutil.copy(bundles / "sitewatch.run", place / "-ünd los.run")
+    home = tmp_path / "hö me's"
+    assert started(program, "--help", HOME=str(home)).stdout.startswith("usage: sitewatch")
+    (tmp_path / "link").symlink_to(program)
+    assert started(tmp_path / "link", "--help", HOME=str(home)).code == 0
+    assert len(list(home.glob(".cache/relenv-run-*/*"))) == 1
+    place.chmod(0o555)
+    done = subprocess.run(
+        ["./-ünd los.run", "--help"], cwd=place, env={"PATH": os.environ["PATH"], "HOME": str(home)}, check=False
+    )
+    assert done.returncode == 0
+    place.chmod(0o755)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_run_as_somebody_else(bundles: Path, tmp_path: Path) -> None:
+    for path in (tmp_path, *tmp_path.parents):
+        if path.owner() == "root" and path != path.parent:
+            path.chmod(path.stat().st_mode | 0o055)
+    program = shutil.copy(bundles / "sitewatch.run", tmp_path / "sitewatch.run")
+    env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TMPDIR": "/tmp"}  # noqa: S108 - where all may write
+    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program]
+    done = subprocess.run([*command, "--help"], env=env, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("usage: sitewatch"), done.stderr
+    told = subprocess.run([*command, "--info"], env=env, capture_output=True, text=True, check=True).stdout
+    assert "/tmp/relenv-run-65534/" in told  # noqa: S108
+    subprocess.run(["rm", "-rf", "/tmp/relenv-run-65534"], check=True)  # noqa: S108
 
 
 def test_run_without_a_home(bundles: Path, tmp_path: Path) -> None:

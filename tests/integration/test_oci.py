@@ -123,6 +123,13 @@ def test_it_runs_on_nothing_but_a_kernel(image: Path, tmp_path: Path) -> None:
     assert {"glibc/COPYING.LIB", "glibc/SOURCES", "gcc/COPYING.RUNTIME"} <= licences
 
 
+def test_it_works_in_awkward_places(relenv: Relenv, image: Path, tmp_path: Path) -> None:
+    root, _ = unpacked(image, tmp_path)
+    report = json.loads(relenv("check", "--run", root / "opt/sitewatch", "--json").stdout)
+    assert [one for one in report["findings"] if one["severity"] in ("error", "warning")] == []
+    assert relenv("verify", root / "opt/sitewatch", "--strict").code == 0
+
+
 def test_made_again_it_is_the_same(relenv: Relenv, project: Path, image: Path, tmp_path: Path) -> None:
     there = shutil.copytree(project, tmp_path / "another place" / "app")
     shutil.copytree(project.parent / "wheels", there.parent / "wheels")
