@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 INTERPRETERS = ("python", "pydoc")
 """Programs of the interpreter's own in bin/, by how their names begin; `pip` is needed by nobody who runs a bundle."""
 
+ORIGINS = ("direct_url.json", "uv_cache.json", "uv_build.json")
+"""In .dist-info directories."""
 TRAMPOLINE = 500
 """Bytes: more than the shell part of a script is long."""
 
@@ -201,11 +203,10 @@ def edit_records(site: Path, edit: Callable[[bytes], bytes]) -> None:
 
 
 def forget_origins(site: Path) -> None:
-    """Remove each direct_url.json (PEP 610): it names a directory of this machine."""
-    for origin in site.glob("*.dist-info/direct_url.json"):
-        origin.unlink()
-        record = origin.with_name("RECORD")
-        rows = record.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = "".join(row for row in rows if "/direct_url.json," not in row)
-        record.unlink()
-        record.write_text(kept, encoding="utf-8", newline="")
+    """Remove what names a directory or a time of this machine: direct_url.json (PEP 610), and what uv notes down."""
+    gone = [path for name in ORIGINS for path in site.glob(f"*.dist-info/{name}")]
+    for path in gone:
+        path.unlink()
+    rows = {path.relative_to(site).as_posix() for path in gone}
+    if rows:
+        edit_records(site, partial(_without, goes=rows.__contains__))

@@ -127,7 +127,7 @@ def _documents(subject: Subject, digests: Mapping[str, str]) -> Documents:
     try:
         return Documents(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
-        made = _make(subject, digests, key)
+        made = _make(subject, digests)
     folder.mkdir(exist_ok=True)
     write_text(path, json.dumps(vars(made)) + "\n")
     return made
@@ -153,7 +153,7 @@ def _is_sbom(name: str) -> bool:
     return ".dist-info/sboms/" in name
 
 
-def _make(subject: Subject, digests: Mapping[str, str], key: str) -> Documents:
+def _make(subject: Subject, digests: Mapping[str, str]) -> Documents:
     from relenv.bundle import sbom  # noqa: PLC0415 - it takes longer to import than all else here
 
     root = subject.root
@@ -181,7 +181,7 @@ def _make(subject: Subject, digests: Mapping[str, str], key: str) -> Documents:
     )
     base = json.loads((root / SBOM).read_bytes())
     return Documents(
-        sbom=sbom.render(root, base, inventory, key=key),
+        sbom=sbom.render(root, base, inventory),
         index=licences.index(manifest["components"], infos, texts, _kept(digests)),
         texts={target: source for one in texts.values() for target, source in one.items()},
     )

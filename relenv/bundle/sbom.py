@@ -64,14 +64,13 @@ class Inventory:
     """What markers are evaluated with."""
 
 
-def render(root: Path, base: Mapping[str, Any], inventory: Inventory, *, key: str) -> str:
+def render(root: Path, base: Mapping[str, Any], inventory: Inventory) -> str:
     """Return the document as JSON: the same text for the same bundle.
 
     Args:
         root: the bundle.
         base: the document of its interpreter.
         inventory: what is installed.
-        key: decides the document's serial number.
     """
     bom = _read(base)
     python = cast("Component", bom.metadata.component)
@@ -89,12 +88,15 @@ def render(root: Path, base: Mapping[str, Any], inventory: Inventory, *, key: st
     bom.components.update(entries.values())
     bom.metadata.component = main
     edges[_ref(main)].add(_ref(python))
-    bom.serial_number = uuid.uuid5(NAMESPACE, key)
     bom.dependencies = [
         Dependency(BomRef(one), [Dependency(BomRef(other)) for other in sorted(others)])
         for one, others in sorted(edges.items())
     ]
-    return json.dumps(json.loads(JsonV1Dot6(bom).output_as_string()), indent=2, sort_keys=True) + "\n"
+    document = json.loads(JsonV1Dot6(bom).output_as_string())
+    # the same content has the same number
+    del document["serialNumber"]
+    document["serialNumber"] = f"urn:uuid:{uuid.uuid5(NAMESPACE, json.dumps(document, sort_keys=True))}"
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
 
 
 def _read(document: Mapping[str, Any]) -> Bom:

@@ -37,6 +37,9 @@ exec "${{relenv_script%/*}}/{interpreter}" -I{flags} "$0" "$@"
 _OURS = re.compile(rb"#!/bin/sh\n(?P<cookie>#.*\n)?''':'\n(?P<shell>relenv_[^']*\n)'''.*\n?")
 """A trampoline of this or another version of relenv: in all of them the shell part begins with `relenv_`."""
 
+_OPEN = re.compile(rb'(?<=" )-P(?=[A-Za-z]* "\$0" )')
+"""In place of -I, in bundles whose scripts are to heed the user's variables and packages (`isolated = false`)."""
+
 _EXEC = b"#!/bin/sh\n'''exec' "
 _EXEC_END = b"\n' '''"
 _ARGUMENTS = ' "$0" "$@"'
@@ -94,7 +97,9 @@ def carries(data: bytes, interpreter: str = "python3") -> bool:
     ours = _OURS.match(data)
     if ours is None:
         return False
-    return data.startswith(header(interpreter, flags=_own_flags(ours), cookie=ours["cookie"] or b""))
+    return _OPEN.sub(b"-I", data[: ours.end()], count=1).startswith(
+        header(interpreter, flags=_own_flags(ours), cookie=ours["cookie"] or b"")
+    )
 
 
 def trampoline(body: bytes, *, interpreter: str = "python3", flags: str = "") -> bytes:
@@ -162,7 +167,7 @@ def _take_apart(data: bytes, is_ours: Callable[[str], bool]) -> _Parts | None:
 
 
 def _own_flags(ours: re.Match[bytes]) -> str:
-    found = re.search(rb'" -I([A-Za-z]*) "\$0"', ours["shell"])
+    found = re.search(rb'" -[IP]([A-Za-z]*) "\$0"', ours["shell"])
     return found[1].decode() if found else ""
 
 

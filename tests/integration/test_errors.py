@@ -170,7 +170,9 @@ def test_a_compile_error_shows_the_end_of_its_log(relenv: Relenv, interpreter: P
     outcome = relenv("build", env=env, check=False)
     failed(outcome, 7, "make", "failed (exit 7)", "hint: full log: ")
     assert "broken" in outcome.stderr
-    assert not (data / "store").exists() or list((data / "store").iterdir()) == []
+    # what was complete by then is kept
+    assert all((path / "artifact.json").is_file() for path in (data / "store").glob("*"))
+    assert not list((data / "store").glob(f"{outcome.errors[0].split()[1]}-*"))
     assert list((data / "work").glob("bundle-*")) == []
 
 

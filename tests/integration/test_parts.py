@@ -164,7 +164,7 @@ def test_uv_installs_the_same(relenv: Relenv, project: Path) -> None:
         bundle, _ = made(relenv, project, installer, "--installer", installer)
         assert says(bundle) == "rlnvbelow 1.0"
         files = {path.relative_to(bundle): path for path in bundle.rglob("*") if path.is_file()}
-        own = {"INSTALLER", "RECORD", "REQUESTED", "uv_cache.json"}
+        own = {"INSTALLER", "RECORD", "REQUESTED", "relenv.json"}
         # scripts are spelled otherwise
         trees.append(
             {n: path.read_bytes() for n, path in files.items() if n.parts[0] != "bin" and path.name not in own}
