@@ -1,7 +1,7 @@
 """The sub-commands: one module each, with SUMMARY, configure(parser) and run(args, context)."""
 
 COMMANDS = (
-    *("bundle", "create", "fetch", "buildenv", "check", "verify", "repair"),
+    *("init", "bundle", "create", "fetch", "buildenv", "check", "verify", "repair"),
     *("build", "versions", "cache", "toolchain"),
 )
 """In the order in which `relenv --help` lists them."""
