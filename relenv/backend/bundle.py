@@ -7,8 +7,8 @@ import sys
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
-from relenv.bundle.keys import FLAG, KEYS
 from relenv.cli import main
+from relenv.commands.keys import flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,10 +39,9 @@ def bundle(wheel: Path, output: Path, settings: Mapping[str, Any]) -> None:
 
 def _words(name: str, value: Any) -> Iterator[str]:
     """Yield an option as words of a command line; what there is none of, the command line refuses by name."""
-    flags = {key.option or name for name, key in KEYS.items() if key.shape is FLAG}
     for one in value if isinstance(value, list) else [value]:
         false = str(one).lower() in ("false", "0", "no", "off")
-        if name in flags:
+        if name in flags():
             yield f"--no-{name}" if false else f"--{name}"
         elif name in SWITCHES:
             yield from () if false else (f"--{name}",)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def complete(sdist: Path) -> None:
-    """Add to an sdist what it lacks of the lock file and of what `include` names; nothing lacking, it stays as it is.
+    """Add to an sdist what it lacks of the lock file, of icons and of what `include` names; else it stays as it is.
 
     Args:
         sdist: of the project in the current directory; a .tar.gz (PEP 625).
@@ -49,7 +49,9 @@ def complete(sdist: Path) -> None:
 def _wanted(project: Path) -> Iterator[Path]:
     if lock := find_lock(project):
         yield lock
-    for one in load_config(project).include:
+    config = load_config(project)
+    yield from {project / one.icon for one in config.desktop.values() if one.icon}
+    for one in config.include:
         source = project / one.source
         yield from sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
 

@@ -20,6 +20,7 @@ from relenv.bundle.dependencies import Dependencies, Installer, Site, installer_
 from relenv.bundle.documents import Subject, document
 from relenv.bundle.examined import examine
 from relenv.bundle.formats import FORMATS, Job, Written, refuse, write
+from relenv.bundle.integration import Program, integrate
 from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_python, packs, trimmed
 from relenv.bundle.locks import find_lock, pylock_of, read_lock
 from relenv.bundle.output import alive
@@ -66,6 +67,8 @@ class Bundle:
     project: str
     version: str
     scripts: tuple[str, ...]
+    installers: tuple[str, ...]
+    """Programs beside them that install a service, or put a script into the menu."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +79,12 @@ class App:
     name: str
     """As the project spells it."""
     version: str
+    summary: str
+    """The project's description, maybe empty."""
     entry_points: tuple[EntryPoint, ...]
     """What its scripts call."""
+    installers: tuple[str, ...] = ()
+    """Programs beside them that install a service, or put a script into the menu."""
 
     @property
     def scripts(self) -> tuple[str, ...]:
@@ -149,6 +156,7 @@ def make_bundle(context: Context, config: AppConfig) -> Bundle:
         project=app.name,
         version=app.version,
         scripts=app.scripts,
+        installers=app.installers,
     )
 
 
@@ -289,6 +297,8 @@ def _install(site: Site, wheel: Wheel, environment: Environment, treatment: Trea
     if not config.isolated:
         open_up(root)
     include(root, config.root, config.include)
+    program = Program(name=root.name, project=app.name, summary=app.summary, entry_points=app.entry_points)
+    app = dataclasses.replace(app, installers=integrate(root, program, config))
     finish(root, treatment, treatment.keep, tops)
     exclude(root, config.exclude, site.interpreter.root)
     return app
@@ -348,6 +358,7 @@ def _app(environment: Environment, wheel: Wheel, config: AppConfig) -> App:
         environment=environment,
         name=distribution.name,
         version=distribution.version,
+        summary=str(distribution.metadata.json.get("summary", "")),
         entry_points=tuple(sorted(working, key=lambda entry: entry.name)),
     )
 
@@ -390,7 +401,8 @@ def _finish(context: Context, app: App, config: AppConfig, interpreter: Interpre
 def _readme(app: App, config: AppConfig, interpreter: Interpreter, glibc: str) -> str:
     places = ["licenses/INDEX.txt"] if config.licenses else ["licenses/", "site-packages/*.dist-info/"]
     title = f"{app.name} {app.version}"
-    scripts = "".join(f"    bin/{entry.name}\n" for entry in app.entry_points) or "    bin/python3 -Im MODULE\n"
+    scripts = "".join(f"    bin/{name}\n" for name in app.scripts) or "    bin/python3 -Im MODULE\n"
+    scripts += "".join(f"    bin/{name} (run it to see what it does)\n" for name in app.installers)
     values = {
         "NAME": title,
         "RULE": "=" * len(title),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from packaging.dependency_groups import resolve_dependency_groups
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from relenv.bundle.keys import KEYS, OCI, TARGET, Key, is_path
+from relenv.bundle.keys import DESKTOP, KEYS, OCI, SERVICE, TARGET, Key, Shape, is_path
 from relenv.errors import ConfigError, UsageError
 from relenv.platforms import PLATFORMS
 
@@ -50,6 +51,38 @@ class ImageOptions:
     workdir: str = ""
     ports: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceOptions:
+    """[tool.relenv.service], or one of the tables in it: what a systemd unit says."""
+
+    script: str = ""
+    arguments: tuple[str, ...] = ()
+    description: str = ""
+    user: str = ""
+    restart: str = ""
+    type: str = "simple"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    after: tuple[str, ...] = ("network.target",)
+    wanted_by: tuple[str, ...] = ("multi-user.target",)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesktopOptions:
+    """[tool.relenv.desktop], or one of the tables in it: what a desktop entry says."""
+
+    name: str = ""
+    comment: str = ""
+    icon: str = ""
+    """Relative to the project."""
+    categories: tuple[str, ...] = ("Utility",)
+    keywords: tuple[str, ...] = ()
+    terminal: bool | None = None
+    mime_types: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +132,10 @@ class AppConfig:
     build_backend: str = "setuptools.build_meta"
     smoke: tuple[str, ...] = ()
     oci: ImageOptions = field(default_factory=ImageOptions)
+    services: Mapping[str, ServiceOptions] = field(default_factory=dict)
+    """By name; one without a name is called as the bundle."""
+    desktop: Mapping[str, DesktopOptions] = field(default_factory=dict)
+    """By script; without a name those for all gui scripts, which is there if the project says anything of them."""
     offline: bool = False
     """Whether to do without a network; the command line alone says so."""
     wheel: Path | None = None
@@ -182,6 +219,8 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
         build_backend=values["build-backend"],
         smoke=tuple(values["smoke"]),
         oci=_image(values["oci"], project),
+        services=_services(values["service"], file),
+        desktop=_desktop(values["desktop"], project, file),
     )
 
 
@@ -235,20 +274,37 @@ def _settings(data: Mapping[str, Any], file: Path, triplet: str) -> Mapping[str,
 
 def _over(settings: Mapping[str, Any], winning: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings over which others win, key by key in a table that has keys of its own."""
-    tables = {name: {**settings.get(name, {}), **value} for name, value in winning.items() if KEYS[name].shape.keys}
+    tables = {
+        name: _merged(settings.get(name, {}), value, KEYS[name].shape)
+        for name, value in winning.items()
+        if KEYS[name].shape.keys
+    }
     return {**settings, **winning, **tables}
 
 
-def _checked(settings: Mapping[str, Any], where: str, keys: Mapping[str, Key] = KEYS) -> Mapping[str, Any]:
+def _merged(settings: Mapping[str, Any], winning: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
+    """Return a table with keys of its own over which another wins, as it does in the tables by name that are in it."""
+    common = {name: value for name, value in winning.items() if name in shape.keys}
+    named = {name for name in (*settings, *winning) if name not in shape.keys}
+    tables = {name: {**settings.get(name, {}), **common, **winning.get(name, {})} for name in named}
+    return {**settings, **common, **tables}
+
+
+def _checked(
+    settings: Mapping[str, Any], where: str, keys: Mapping[str, Key] = KEYS, tables: str = ""
+) -> Mapping[str, Any]:
     for name, value in settings.items():
         if name not in keys:
+            if tables and isinstance(value, dict) and re.fullmatch(tables, name):
+                _checked(value, f"{where}.{name}", keys)
+                continue
             raise ConfigError(f"{where} has an unknown key `{name}`", hint=_nearest(name, keys, "known keys"))
         shape = keys[name].shape
         if not shape.accept(value):
             kind = UsageError if where.startswith(COMMAND_LINE) else ConfigError
             raise kind(f"{where}: `{name}` must be {shape.what}, not {value!r}")
         if shape.keys:
-            _checked(value, f"{where}.{name}", shape.keys)
+            _checked(value, f"{where}.{name}", shape.keys, shape.tables)
     return settings
 
 
@@ -277,6 +333,49 @@ def _image(settings: Mapping[str, Any], project: Path) -> ImageOptions:
         values["base"] = _place(values["base"], project)
     frozen: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
     return ImageOptions(**frozen)
+
+
+def _by_name(settings: Mapping[str, Any] | None, keys: Mapping[str, Key]) -> dict[str, dict[str, Any]]:
+    """Return the values of a table and of each by name that is in it, as fields; its own hold for all of them."""
+    if settings is None:
+        return {}
+    common = {name: value for name, value in settings.items() if name in keys}
+    tables = {"": common} | {name: {**common, **settings[name]} for name in settings if name not in keys}
+    return {which: _fields(values, keys) for which, values in tables.items()}
+
+
+def _fields(settings: Mapping[str, Any], keys: Mapping[str, Key]) -> dict[str, Any]:
+    values = {name.replace("-", "_"): settings.get(name, key.default) for name, key in keys.items()}
+    return {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
+
+
+def _services(settings: Mapping[str, Any] | None, file: Path) -> dict[str, ServiceOptions]:
+    tables = {name: ServiceOptions(**values) for name, values in _by_name(settings, SERVICE).items()}
+    for name, one in tables.items():
+        if one.type == "oneshot" and one.restart in ("always", "on-success"):
+            where = ".".join(filter(None, ("tool.relenv.service", name)))
+            raise ConfigError(
+                f"{file}: {where} is of type oneshot, and restart = {one.restart} would never let it end",
+                hint="systemd refuses that: leave `restart` out, or choose another type",
+            )
+    return {name: one for name, one in tables.items() if name or len(tables) == 1}
+
+
+def _desktop(settings: Mapping[str, Any] | None, project: Path, file: Path) -> dict[str, DesktopOptions]:
+    tables = {name: DesktopOptions(**values) for name, values in _by_name(settings, DESKTOP).items()}
+    for one in tables.values():
+        if one.icon:
+            _check_icon(one.icon, project, file)
+    return tables
+
+
+def _check_icon(icon: str, project: Path, file: Path) -> None:
+    where = f"{file}: tool.relenv.desktop: icon names `{icon}`"
+    if not (project / icon).is_file():
+        raise ConfigError(f"{where}, which is not there")
+    data = (project / icon).read_bytes()
+    if not (data.startswith(b"\x89PNG\r\n\x1a\n") if icon.endswith(".png") else b"<svg" in data):
+        raise ConfigError(f"{where}, which is no {'PNG' if icon.endswith('.png') else 'SVG'}")
 
 
 def _include(table: Mapping[str, str], project: Path, file: Path) -> Include:

@@ -35,6 +35,8 @@ class Shape:
     """From the option's text, or texts, to the value; raises ValueError."""
     keys: Mapping[str, Key] = field(default_factory=dict)
     """Those of a table that has keys of its own: each is an option."""
+    tables: str = ""
+    """The regular expression of the names under which further tables with the same keys may stand in it."""
 
 
 def _is_text(value: object) -> bool:
@@ -218,13 +220,20 @@ def described(keys: Mapping[str, Key]) -> dict[str, Any]:
     }
 
 
-def table(keys: Mapping[str, Key]) -> Shape:
-    """Return the shape of a table with keys of its own; what is in it is checked key by key."""
+def table(keys: Mapping[str, Key], *, tables: str = "") -> Shape:
+    """Return the shape of a table with keys of its own; what is in it is checked key by key.
+
+    Args:
+        keys: the keys.
+        tables: the names of further tables with these keys that may stand in it, as a regular expression.
+    """
+    one = {"type": "object", "additionalProperties": False, "properties": described(keys)}
     return Shape(
         what="a table",
-        schema={"type": "object", "additionalProperties": False, "properties": described(keys)},
+        schema={**one, "additionalProperties": one} if tables else one,
         accept=lambda value: isinstance(value, dict),
         keys=keys,
+        tables=tables,
     )
 
 
@@ -322,6 +331,197 @@ OCI: dict[str, Key] = {
     ),
 }
 """Every key of [tool.relenv.oci]."""
+
+
+def _is_line(value: object) -> bool:
+    return _is_text(value) and isinstance(value, str) and value.isprintable()
+
+
+def _is_lines(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_line, value))
+
+
+def _is_settings(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        re.fullmatch(SETTING, name) and (one == "" or _is_line(one)) for name, one in value.items()
+    )
+
+
+LINE = Shape(what="a text of one line", schema=TEXT.schema, accept=_is_line)
+LINES = Shape(what="a list of texts of one line", schema=TEXTS.schema, accept=_is_lines, many=True)
+SETTING = r"[A-Za-z][A-Za-z0-9-]*"
+SETTINGS = Shape(
+    what='a table of texts of one line, { Name = "value" }',
+    schema={
+        "type": "object",
+        "patternProperties": {f"^{SETTING}$": {"type": "string"}},
+        "additionalProperties": False,
+    },
+    accept=_is_settings,
+    many=True,
+    read=_pairs,
+)
+
+
+def listed(pattern: str, what: str) -> Shape:
+    """Return the shape of a list of texts that a regular expression describes."""
+    one = matching(pattern, what)
+    return Shape(
+        what=what,
+        schema={"type": "array", "items": one.schema},
+        accept=lambda value: isinstance(value, list) and all(map(one.accept, value)),
+        many=True,
+    )
+
+
+UNIT_NAME = r"[A-Za-z0-9][\w:.-]{0,200}"
+"""Of a unit, without what comes behind its last dot (systemd.unit(5))."""
+
+SERVICE: dict[str, Key] = {
+    "script": Key(
+        shape=NAME,
+        summary="the script that runs (default: the one with the service's name, or the bundle's, or the first)",
+        example='"myproject"',
+        default="",
+        metavar="SCRIPT",
+    ),
+    "arguments": Key(
+        shape=TEXTS,
+        summary="what it is called with; {root} stands for the bundle's directory",
+        example='["--port", "8080"]',
+        default=[],
+        option="argument",
+        metavar="WORD",
+    ),
+    "description": Key(
+        shape=LINE,
+        summary="what `systemctl status` shows (default: the project's description)",
+        example='"The server of myproject"',
+        default="",
+        metavar="TEXT",
+    ),
+    "user": Key(
+        shape=matching(r"[A-Za-z_][\w.-]*\$?|\d+", "the name or number of a user"),
+        summary="whom it runs as (default: root, or whoever installs it with --user)",
+        example='"myproject"',
+        default="",
+        metavar="USER",
+    ),
+    "restart": Key(
+        shape=choice("no", "on-success", "on-failure", "on-abnormal", "on-watchdog", "on-abort", "always"),
+        summary="when it is started again (default: on-failure; no for a oneshot)",
+        example='"always"',
+        default="",
+        metavar="WHEN",
+    ),
+    "type": Key(
+        shape=choice("simple", "exec", "forking", "oneshot", "dbus", "notify", "idle"),
+        summary="how it tells that it is up, as Type= of systemd.service(5)",
+        example='"notify"',
+        default="simple",
+        metavar="TYPE",
+    ),
+    "environment": Key(
+        shape=TABLE,
+        summary="variables that it gets; {root} stands for the bundle's directory",
+        example='{ MYPROJECT_CONFIG = "/etc/myproject.toml" }',
+        default={},
+        metavar="NAME=VALUE",
+    ),
+    "after": Key(
+        shape=listed(r"[\w:.@\\-]+\.[a-z]+", 'a list of units such as "network-online.target"'),
+        summary="units that are started before it",
+        example='["network-online.target", "postgresql.service"]',
+        default=["network.target"],
+        metavar="UNIT",
+    ),
+    "wanted-by": Key(
+        shape=listed(r"[\w:.@\\-]+\.[a-z]+", 'a list of units such as "multi-user.target"'),
+        summary="units that start it, once it is enabled; with --user default.target stands for multi-user.target",
+        example='["multi-user.target"]',
+        default=["multi-user.target"],
+        metavar="UNIT",
+    ),
+    "settings": Key(
+        shape=SETTINGS,
+        summary="further settings of [Service], as they are to stand there; {root} stands for the bundle's directory",
+        example='{ StateDirectory = "myproject", LimitNOFILE = "65536" }',
+        default={},
+        option="setting",
+        metavar="NAME=VALUE",
+    ),
+}
+"""Every key of [tool.relenv.service], and of each [tool.relenv.service.<name>]."""
+
+DESKTOP: dict[str, Key] = {
+    "name": Key(
+        shape=LINE,
+        summary="what the menu shows (default: the project's name; the script's if there are several)",
+        example='"My Project"',
+        default="",
+        metavar="TEXT",
+    ),
+    "comment": Key(
+        shape=LINE,
+        summary="what it says of it (default: the project's description)",
+        example='"Draw diagrams"',
+        default="",
+        metavar="TEXT",
+    ),
+    "icon": Key(
+        shape=matching(r"(?!/)(?!.*(^|/)\.\.(/|$)).+\.(png|svg)", "a path in the project to a .png or .svg"),
+        summary="the icon, a PNG or SVG in the project",
+        example='"assets/icon.svg"',
+        default="",
+        metavar="FILE",
+    ),
+    "categories": Key(
+        shape=listed(r"[A-Za-z0-9-]+", 'a list of categories such as "Graphics"'),
+        summary="where in the menu it is: categories of the Desktop Menu Specification",
+        example='["Office", "Chart"]',
+        default=["Utility"],
+        option="category",
+        metavar="CATEGORY",
+    ),
+    "keywords": Key(
+        shape=LINES,
+        summary="words that it is found by",
+        example='["chart", "plot"]',
+        default=[],
+        option="keyword",
+        metavar="WORD",
+    ),
+    "terminal": Key(
+        shape=FLAG,
+        summary="whether it runs in a terminal (default: true unless it is one of project.gui-scripts)",
+        example="false",
+    ),
+    "mime-types": Key(
+        shape=listed(r"[\w.+-]+/[\w.+-]+", 'a list of types such as "image/png"'),
+        summary="types of files that it opens; their paths come behind the arguments",
+        example='["image/png"]',
+        default=[],
+        option="mime-type",
+        metavar="TYPE",
+    ),
+    "arguments": Key(
+        shape=LINES,
+        summary="what the script is called with",
+        example='["--window"]',
+        default=[],
+        option="argument",
+        metavar="WORD",
+    ),
+    "settings": Key(
+        shape=SETTINGS,
+        summary="further keys of the desktop entry, as they are to stand there",
+        example='{ StartupWMClass = "myproject" }',
+        default={},
+        option="setting",
+        metavar="NAME=VALUE",
+    ),
+}
+"""Every key of [tool.relenv.desktop], and of each [tool.relenv.desktop.<script>]."""
 
 KEYS: dict[str, Key] = {
     "python": Key(
@@ -503,6 +703,16 @@ KEYS: dict[str, Key] = {
         summary="what an image for containers is built on and how it is run",
         example='{ base = "debian:12-slim", user = "65532" }',
         default={},
+    ),
+    "service": Key(
+        shape=table(SERVICE, tables=UNIT_NAME),
+        summary="a systemd service, or several as [tool.relenv.service.<name>]",
+        example='{ script = "myproject", arguments = ["--port", "8080"] }',
+    ),
+    "desktop": Key(
+        shape=table(DESKTOP, tables=r"[^/\\]+"),
+        summary="how the menu shows gui scripts, each of its own in [tool.relenv.desktop.<script>]",
+        example='{ name = "My Project", icon = "assets/icon.svg" }',
     ),
 }
 """Every key of [tool.relenv], in the order in which they are documented."""

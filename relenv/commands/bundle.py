@@ -27,6 +27,7 @@ compiled from source, check that its scripts start in another directory, and wri
 any Linux with glibc 2.17 or newer, or what the wheels among the dependencies need, and run NAME/bin/SCRIPT:
 nothing needs to be installed there.
 """
+_INSTALLS = {"service": "as a service", "desktop": "in the menu"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +63,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         context.ui.step(f"{file.path}: {what}")
     for script in bundle.scripts:
         context.ui.note(f"run: {bundle.name}/bin/{script}")
+    for name in bundle.installers:
+        context.ui.note(f"{_INSTALLS[name.rpartition('-')[2]]}: {bundle.name}/bin/{name} install")
     if args.json:
         sys.stdout.write(json.dumps(_described(bundle)) + "\n")
     else:

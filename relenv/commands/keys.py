@@ -46,6 +46,11 @@ def overrides(args: argparse.Namespace) -> Mapping[str, Any]:
     return found
 
 
+def flags() -> frozenset[str]:
+    """Return the options that take no value, without their dashes."""
+    return frozenset(_option(path, key).removeprefix("--") for path, key in _keys(KEYS) if key.shape is FLAG)
+
+
 def _keys(keys: Mapping[str, Key], *above: str) -> Iterator[tuple[tuple[str, ...], Key]]:
     """Yield each key that is an option, and its path: those of a table that has keys of its own, one by one."""
     for name, key in keys.items():

@@ -41,13 +41,17 @@ broken = [{ include-group = "broken" }]
 [tool.relenv]
 find-links = ["wheels"]
 """
+TABLES = ("env", "scripts", "oci", "service", "desktop")
 MISTAKES: list[tuple[str, int, str]] = [
     # values that no machine can make sense of: 3, before anything is built
-    *((f"{name} = {{ 1 = 2 }}", 3, f"`{name}` must be ") for name in KEYS if name not in ("env", "scripts", "oci")),
+    *((f"{name} = {{ 1 = 2 }}", 3, f"`{name}` must be ") for name in KEYS if name not in TABLES),
     ("env = { A = 1 }", 3, "`env` must be "),
     ('scripts = { keyed = "keyed" }', 3, "`scripts` must be "),
     ("oci = { bass = 'none' }", 3, "tool.relenv.oci has an unknown key `bass`"),
     ("oci = { ports = ['http'] }", 3, "tool.relenv.oci: `ports` must be "),
+    ("service = { scirpt = 'keyed' }", 3, "tool.relenv.service has an unknown key `scirpt`"),
+    ("service = { web = { restart = 'never' } }", 3, "tool.relenv.service.web: `restart` must be "),
+    ("desktop = { icon = 'icon.jpg' }", 3, "tool.relenv.desktop: `icon` must be "),
     # values that are not true of this project or this machine
     ('python = "2.7"', 2, "Python 2.7 is not known"),
     ('python = "3.13.99"', 2, "3.13.99"),
@@ -66,6 +70,10 @@ MISTAKES: list[tuple[str, int, str]] = [
     ('exclude = ["absent/*"]', 3, "exclude: nothing in the bundle matches 'absent/*'"),
     ('build-backend = "absent.backend"', 3, "keyed: the build backend absent.backend cannot be imported ("),
     ('smoke = ["exit 3"]', 9, "smoke: `exit 3` failed (exit 3)"),
+    ('service = { script = "kyed" }', 3, "tool.relenv.service: `script` names kyed, which the bundle lacks"),
+    ('desktop = { name = "x" }', 3, "tool.relenv.desktop: the project has no gui scripts"),
+    ("desktop = { kyed = {} }", 3, "tool.relenv.desktop names kyed, which the bundle lacks"),
+    ('desktop = { icon = "absent.png" }', 3, "icon names `absent.png`, which is not there"),
     ('format = "oci"\noci = { base = "absent.tar" }', 3, "oci.base: "),
     ('format = "oci"\noci = { entrypoint = ["absent"] }', 3, "oci.entrypoint: the bundle has no bin/absent"),
 ]

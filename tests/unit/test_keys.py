@@ -14,7 +14,7 @@ from validate_pyproject.api import Validator
 from validate_pyproject.error_reporting import ValidationError
 from validate_pyproject.plugins import PluginWrapper
 
-from relenv.bundle.config import ImageOptions, Include, load_config
+from relenv.bundle.config import ImageOptions, Include, ServiceOptions, load_config
 from relenv.bundle.formats import FORMATS, LEVELS
 from relenv.bundle.keys import KEYS, OCI
 from relenv.bundle.schema import tool_schema
@@ -51,6 +51,8 @@ GOOD: dict[str, list[Any]] = {
     "sbom": [False],
     "smoke": [["one --version"]],
     "oci": [{}, {"base": "none", "ports": ["80"]}],
+    "service": [{}, {"user": "me", "web": {"script": "one"}}],
+    "desktop": [{}, {"icon": "a/b.png", "one two": {"terminal": True}}],
 }
 BAD: dict[str, list[Any]] = {
     "python": [3.13, "3.x", ""],
@@ -79,6 +81,8 @@ BAD: dict[str, list[Any]] = {
     "sbom": ["spdx"],
     "smoke": ["one"],
     "oci": ["none", ["base"]],
+    "service": [True, ["one"]],
+    "desktop": ["one", False],
 }
 
 
@@ -137,9 +141,91 @@ def test_what_an_image_may_be(tmp_path: Path, name: str) -> None:
     assert valid("oci", {name: tomllib.loads(f"x = {OCI[name].example}")["x"]})
 
 
+SERVICES: dict[str, tuple[list[Any], list[Any]]] = {
+    "script": (["one", "one two"], ["", "a/b", 1]),
+    "arguments": ([["--x", "a\nb"], []], ["--x", [1]]),
+    "description": (["What it does"], ["", "a\nb", 1]),
+    "user": (["www-data", "1000", "me$"], ["a b", "", 1000, "me:us"]),
+    "restart": (["always", "no"], [True, "never"]),
+    "type": (["notify"], ["Simple", 1]),
+    "environment": ([{"A": "b"}], [["A=b"], {"A": 1}]),
+    "after": ([["a.service", "dev-sda\\x2d1.device", "g@1.service"], []], ["a.service", ["a"], ["a b.service"]]),
+    "wanted-by": ([["graphical.target"]], ["graphical.target", ["multi-user"]]),
+    "settings": ([{"LimitNOFILE": "1", "ReadWritePaths": ""}], [{"A": 1}, {"A B": "c"}, {"A": "b\nC=d"}, ["A=b"]]),
+}
+ENTRIES: dict[str, tuple[list[Any], list[Any]]] = {
+    "name": (["Mein Programm"], ["", "a\nb", 1]),
+    "comment": (["Does things"], ["", "a\tb"]),
+    "icon": (["icon.png", "a/..b/icon.svg"], ["icon.jpg", "/icon.png", "../icon.png", "a/../icon.png", ".png", 1]),
+    "categories": ([["Office", "X-Mine"], []], ["Office", ["A;B"], [""]]),
+    "keywords": ([["a;b", "ö"]], ["a", ["a\nb"]]),
+    "terminal": ([True], ["yes", 1]),
+    "mime-types": ([["image/png", "x-scheme-handler/mine"]], ["image/png", ["png"], ["a/b;"]]),
+    "arguments": ([["--x", "a b"]], ["--x", ["a\nb"]]),
+    "settings": ([{"StartupWMClass": "x", "X-Mine": "y"}], [{"A_B": "c"}, {"A": "b\nExec=d"}, "A=b"]),
+}
+
+
+@pytest.mark.parametrize("table", ["service", "desktop", "service.web", "desktop.one"])
+def test_what_a_service_and_the_menu_may_have(tmp_path: Path, table: str) -> None:
+    (tmp_path / "icon.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    which, _, name = table.partition(".")
+    samples = {"service": SERVICES, "desktop": ENTRIES}[which]
+    keys = KEYS[which].shape.keys
+    assert samples.keys() == keys.keys()
+    for key, (good, bad) in samples.items():
+        for value in [*good, tomllib.loads(f"x = {keys[key].example}")["x"]]:
+            assert keys[key].shape.accept(value), value
+            assert valid(which, {name: {key: value}} if name else {key: value}), value
+        for value in bad:
+            with pytest.raises(ConfigError, match=f"tool.relenv.{table}: `{key}` must be "):
+                loaded(tmp_path, f"[tool.relenv.{table}]\n{key} = {toml(value)}\n")
+
+
+def test_services_by_name_have_what_all_have(tmp_path: Path) -> None:
+    text = (
+        '[tool.relenv.service]\nuser = "all"\ntype = "notify"\n'
+        '[tool.relenv.service.web]\nscript = "web"\nuser = "web"\n'
+        '[tool.relenv.service.work]\narguments = ["-v"]\n'
+        '[tool.relenv.target.x86_64-linux-gnu.service.work]\nrestart = "always"\n'
+    )
+    services = loaded(tmp_path, text).services
+    assert services == {
+        "web": ServiceOptions(script="web", user="web", type="notify"),
+        "work": ServiceOptions(arguments=("-v",), user="all", type="notify", restart="always"),
+    }
+    services = loaded(tmp_path, text, **given("--service-user", "me", "--service-argument=-x")).services
+    assert {(one.user, one.arguments) for one in services.values()} == {("me", ("-x",))}
+    assert loaded(tmp_path, "").services == {}
+    assert loaded(tmp_path, "[tool.relenv.service]\n").services == {"": ServiceOptions()}
+    assert loaded(tmp_path, "", **given("--service-after", "a.service")).services == {
+        "": ServiceOptions(after=("a.service",))
+    }
+
+
+def test_mistakes_in_tables_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"tool.relenv.service.web has an unknown key `usre`") as caught:
+        loaded(tmp_path, '[tool.relenv.service.web]\nusre = "x"\n')
+    assert caught.value.hint == "did you mean `user`?"
+    for text in ('usre = "x"', '"a b" = { user = "x" }', 'web = { script = "a", table = {} }'):
+        with pytest.raises(ConfigError, match="has an unknown key"):
+            loaded(tmp_path, f"[tool.relenv.service]\n{text}\n")
+    with pytest.raises(ConfigError, match=r"tool.relenv.service.web is of type oneshot, and restart = always"):
+        loaded(tmp_path, '[tool.relenv.service.web]\ntype = "oneshot"\nrestart = "always"\n')
+
+
+def test_icons_are_there_and_what_they_are_called(tmp_path: Path) -> None:
+    (tmp_path / "it.svg").write_text("<?xml version='1.0'?><svg/>")
+    (tmp_path / "it.png").write_text("<svg/>")
+    assert loaded(tmp_path, '[tool.relenv.desktop]\nicon = "it.svg"\n').desktop[""].icon == "it.svg"
+    for name, why in (("it.png", "is no PNG"), ("no.svg", "is not there")):
+        with pytest.raises(ConfigError, match=f"tool.relenv.desktop: icon names `{name}`, which {why}"):
+            loaded(tmp_path, f'[tool.relenv.desktop.one]\nicon = "{name}"\n')
+
+
 def toml(value: Any) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{name} = {toml(one)}" for name, one in value.items()) + "}"
+        return "{" + ", ".join(f"{json.dumps(name)} = {toml(one)}" for name, one in value.items()) + "}"
     return json.dumps(value)
 
 

@@ -55,6 +55,8 @@ def test_the_section_sets_nothing_and_names_every_key() -> None:
 def test_the_examples_are_valid_all_at_once(tmp_path: Path) -> None:
     extras = "optional-dependencies = { postgres = [] }\n[dependency-groups]\ndeploy = []\n"
     (tmp_path / "data").mkdir()
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets/icon.svg").write_text("<svg/>")
     (tmp_path / "pyproject.toml").write_text(PROJECT + extras + uncommented())
     config = load_config(tmp_path)
     assert (config.python, config.extras, config.oci.base) == ("3.13", ("postgres",), "debian:12-slim")
