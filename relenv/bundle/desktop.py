@@ -50,7 +50,9 @@ def _keys(one: Entry) -> Iterator[tuple[str, str]]:
     yield "Version", "1.0"
     yield "Name", _text(options.name or one.name)
     yield "Comment", _text(options.comment or one.comment)
-    yield "Exec", _text(" ".join([_word(program, WORD), *map(_word, options.arguments), *_opened(options.mime_types)]))
+    words = [_word(program, WORD), *map(_word, options.arguments), *_opened(options.mime_types)]
+    # sh, though the script is executable: the first word may have no =, and GLib does not find one with a %
+    yield "Exec", _text(" ".join(["/bin/sh", *words]))
     # without it the entry of a bundle that was removed stays in the menu
     yield "TryExec", TEXT + _text(program)
     yield "Icon", one.icon and f"{TEXT}/{_text(one.icon)}"
