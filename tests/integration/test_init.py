@@ -84,7 +84,11 @@ def test_settings_are_those_that_were_uncommented(relenv: Relenv, tmp_path: Path
     file = tmp_path / "app/pyproject.toml"
     text = file.read_text()
     assert '\n#format = ["zip", "run"]\n' in text
-    file.write_text(text.replace('#format = ["zip", "run"]', 'format = ["zip", "run"]').replace("#name = ", "name = "))
+    file.write_text(
+        text.replace('#format = ["zip", "run"]', 'format = ["zip", "run"]').replace(
+            '#name = "myproject"', 'name = "myproject"'
+        )
+    )
     relenv("bundle", "app", cwd=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"app", "myproject.zip", "myproject.run"}
     assert say(tmp_path / "myproject.run", env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}) == "Hello, world!\n"
