@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-SWITCHES = ("offline", "refresh", "quiet", "verbose", "debug")
+SWITCHES = ("offline", "refresh", "sizes", "quiet", "verbose", "debug")
 """Options of `relenv bundle` without a value that are no keys of [tool.relenv]."""
 
 

@@ -38,10 +38,12 @@ from relenv.texts import template
 from relenv.ui import working
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from relenv.bundle.config import AppConfig
     from relenv.context import Context
+
+    Then = Callable[[Job, Sequence[Written], Path], None]
 
 MOVED = "moved to ünother place"
 """Where a bundle is checked: a directory with a space and a letter outside ASCII."""
@@ -92,12 +94,13 @@ class App:
         return tuple(entry.name for entry in self.entry_points)
 
 
-def make_bundle(context: Context, config: AppConfig) -> Bundle:
+def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -> Bundle:
     """Bundle a project.
 
     Args:
         context: the edges.
         config: the project.
+        then: is given what was written, while the tree is still there, and a directory to work in.
 
     Raises:
         RelenvError: of one kind or another, see `relenv.errors`; nothing is left behind then.
@@ -149,6 +152,8 @@ def make_bundle(context: Context, config: AppConfig) -> Bundle:
             config=config,
         )
         files = tuple(write(job, form, target) for form, target in targets.items())
+        if then:
+            then(job, files, work)
     return Bundle(
         files=files,
         name=name,

@@ -75,13 +75,14 @@ def licence_of(metadata: RawMetadata) -> str:
     names = [line.rpartition(" :: ")[2] for line in metadata.get("classifiers", ()) if line.startswith("License :: ")]
     field = metadata.get("license", "").strip()
     short = field if len(field) <= LONGEST and "\n" not in field and field.upper() != "UNKNOWN" else ""
-    stated = _spdx(metadata.get("license_expression", "")) or _spdx(short)
+    stated = spdx(metadata.get("license_expression", "")) or spdx(short)
     # several classifiers: whether all of them hold or one of them is not said
     known = CLASSIFIERS.get(names[0], "") if len(names) == 1 else ""
     return stated or known or short or ", ".join(sorted(names))
 
 
-def _spdx(text: str) -> str:
+def spdx(text: str) -> str:
+    """Return a licence as an SPDX expression; nothing if it is none."""
     try:
         return str(canonicalize_license_expression(text))
     except InvalidLicenseExpression:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from relenv.bundle.assemble import Bundle, make_bundle
 from relenv.bundle.config import load_config
+from relenv.bundle.page import refuse_page, write_page
+from relenv.bundle.report import Report, described, report_on, table
 from relenv.commands.keys import add_keys, overrides
 from relenv.commands.options import add_building
 from relenv.errors import UsageError
@@ -17,7 +19,9 @@ from relenv.ui import size
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from relenv.bundle.formats import Job, Written
     from relenv.context import Context
 
 SUMMARY = "turn a project into a zip with its own Python"
@@ -43,6 +47,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_keys(parser)
     parser.add_argument("--wheel", type=Path, metavar="FILE", help="the project's wheel, in place of building it")
     parser.add_argument("--lock", action="store_true", help="resolve anew, write that to pylock.toml, and go by it")
+    told = parser.add_argument_group("where the bytes are")
+    told.add_argument("--sizes", action="store_true", help="print what takes most of the room")
+    told.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE.html",
+        help="write a page on it as well: a map of all files, licences, what starting takes",
+    )
     group = parser.add_argument_group("what is asked for again")
     group.add_argument("--offline", action="store_true", help="do without a network: with what is here, or not at all")
     group.add_argument("--refresh", action="store_true", help="look for newer releases now, not only every ten minutes")
@@ -55,7 +67,31 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.wheel and not args.wheel.is_file():
         raise UsageError(f"--wheel {args.wheel} is no file")
     asked = {"offline": args.offline, "refresh": args.refresh, "wheel": args.wheel, "write_lock": args.lock}
-    bundle = make_bundle(context, dataclasses.replace(config, **asked))
+    if args.report:
+        refuse_page(args.report)
+    reports: list[Report] = []
+
+    def look(job: Job, files: Sequence[Written], work: Path) -> None:
+        reports.append(report_on(job, files, work, starting=bool(args.report)))
+
+    asks = args.sizes or args.report
+    bundle = make_bundle(context, dataclasses.replace(config, **asked), then=look if asks else None)
+    _tell(context, bundle)
+    for report in reports:
+        for line in table(report):
+            context.ui.note(line)
+        if args.report:
+            write_page(report, args.report)
+            context.ui.step(f"{args.report}: where the bytes are")
+    if args.json:
+        known = {"report": described(reports[0])} if reports else {}
+        sys.stdout.write(json.dumps({**_described(bundle), **known}) + "\n")
+    else:
+        sys.stdout.write("".join(f"{file.path}\n" for file in bundle.files))
+    return 0
+
+
+def _tell(context: Context, bundle: Bundle) -> None:
     if not bundle.scripts:
         context.ui.warn(f"{bundle.project} has no console scripts: run it as bin/python3 -Im MODULE")
     for file in bundle.files:
@@ -65,11 +101,6 @@ def run(args: argparse.Namespace, context: Context) -> int:
         context.ui.note(f"run: {bundle.name}/bin/{script}")
     for name in bundle.installers:
         context.ui.note(f"{_INSTALLS[name.rpartition('-')[2]]}: {bundle.name}/bin/{name} install")
-    if args.json:
-        sys.stdout.write(json.dumps(_described(bundle)) + "\n")
-    else:
-        sys.stdout.write("".join(f"{file.path}\n" for file in bundle.files))
-    return 0
 
 
 def _described(bundle: Bundle) -> dict[str, object]:

@@ -84,20 +84,28 @@ def glibc_floor(root: Path) -> tuple[tuple[int, int], Path | None]:
     """
     floor, culprit = GLIBC_FLOOR, None
     for path in elf_files(root):
-        with path.open("rb") as file:
-            try:
-                sections = list(ELFFile(file).iter_sections())
-            except ELFError:
-                continue
-            for section in sections:
-                if not isinstance(section, GNUVerNeedSection):
-                    continue
-                for _, versions in section.iter_versions():
-                    for version in versions:
-                        found = re.match(r"GLIBC_(\d+)\.(\d+)", version.name)
-                        if found and (int(found[1]), int(found[2])) > floor:
-                            floor, culprit = (int(found[1]), int(found[2])), path
+        if (found := file_floor(path)) > floor:
+            floor, culprit = found, path
     return floor, culprit
+
+
+def file_floor(path: Path) -> tuple[int, int]:
+    """Return the oldest glibc that an ELF file runs on, at least 2.17."""
+    floor = GLIBC_FLOOR
+    with path.open("rb") as file:
+        try:
+            sections = list(ELFFile(file).iter_sections())
+        except ELFError:
+            return floor
+        for section in sections:
+            if not isinstance(section, GNUVerNeedSection):
+                continue
+            for _, versions in section.iter_versions():
+                for version in versions:
+                    found = re.match(r"GLIBC_(\d+)\.(\d+)", version.name)
+                    if found:
+                        floor = max(floor, (int(found[1]), int(found[2])))
+    return floor
 
 
 def elf_files(root: Path) -> Iterator[Path]:
