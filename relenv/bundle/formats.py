@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
+import stat
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,9 +160,22 @@ def _dir(job: Job, path: Path) -> None:
     with working(job.ui, f"Copying to {path}"), writing(path):
         try:
             copy_tree(job.tree, partial)
+            _plain_modes(partial)
             partial.rename(path)
         finally:
             remove_tree(partial)
+
+
+def _plain_modes(root: Path) -> None:
+    """Give a directory the modes that the archives have, whatever the umask: others than its owner may run it."""
+    root.chmod(0o755)
+    for folder, folders, names in os.walk(root):
+        for name in (*folders, *names):
+            path = f"{folder}/{name}"
+            mode = stat.S_IMODE(os.lstat(path).st_mode)
+            plain = 0o755 if mode & 0o100 else 0o644
+            if mode != plain:
+                os.chmod(path, plain)  # noqa: PTH101 - thousands of them
 
 
 def _run(job: Job, path: Path) -> None:

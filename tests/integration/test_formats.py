@@ -53,6 +53,20 @@ def test_all_hold_the_same(bundles: Path, tmp_path: Path) -> None:
     assert not [path for path in (bundles / "sitewatch").rglob("*") if path.is_symlink()]
 
 
+def test_a_directory_has_the_modes_of_the_archives(relenv: Relenv, bundles: Path, tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        relenv("bundle", bundles.parent / "sitewatch", "--format", "dir", "-o", tmp_path / "made")
+    finally:
+        os.umask(before)
+    modes = {
+        root.name: {str(path.relative_to(root)): path.stat().st_mode for path in root.rglob("*")}
+        for root in (tmp_path / "made", bundles / "sitewatch")
+    }
+    assert modes["made"] == modes["sitewatch"]
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o755
+
+
 def test_made_again_they_are_the_same(relenv: Relenv, bundles: Path, tmp_path: Path) -> None:
     project = shutil.copytree(bundles.parent / "sitewatch", tmp_path / "another place")
     options = [word for name in ("zip", "tar.gz", "tar.zst", "run") for word in ("--format", name)]
