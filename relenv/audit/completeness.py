@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -64,18 +65,30 @@ def _extensions(tree: Tree, found: frozenset[str]) -> Iterator[Finding]:
             hint="use a newer relenv",
         )
         return
-    for names, what in (
-        (EXTENSIONS[tree.series] - found, "lacks the extension module {}"),
-        (found - EXTENSIONS[tree.series], "has the extension module {}, which it should not"),
+    anew = "make the environment anew"
+    pruned = (Severity.NOTE, '`prune = "max"` leaves out what nothing imports')
+    for (severity, hint), names, what in (
+        (pruned if _is_pruned(tree) else (Severity.ERROR, anew), EXTENSIONS[tree.series] - found, "lacks the {}"),
+        ((Severity.ERROR, anew), found - EXTENSIONS[tree.series], "should not have the {}"),
     ):
         for name in sorted(names):
             yield Finding(
-                severity=Severity.ERROR,
+                severity=severity,
                 check="extensions",
                 file=folder,
-                what=what.format(name),
-                hint="make the environment anew",
+                what=what.format(f"extension module {name}"),
+                hint=hint,
             )
+
+
+def _is_pruned(tree: Tree) -> bool:
+    """Tell whether a tree is a bundle from which extension modules may have been left out."""
+    try:
+        manifest = json.loads((tree.root / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return False
+    bundle = manifest.get("bundle") if isinstance(manifest, dict) else None
+    return isinstance(bundle, dict) and bundle.get("prune") == "max"
 
 
 def _link(tree: Tree, link: str) -> Iterator[Finding]:

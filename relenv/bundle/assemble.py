@@ -395,6 +395,7 @@ def _finish(context: Context, app: App, config: AppConfig, interpreter: Interpre
         "glibc": glibc,
         "name": name,
         "project": app.name,
+        "prune": config.prune,
         "version": app.version,
         "scripts": list(app.scripts),
     }

@@ -41,10 +41,8 @@ if TYPE_CHECKING:
     from relenv.interpreter import Interpreter
 
 TREE, INDEX = "tree", "index.json"
-BELOW = {**DEFLATE, "default": DEFLATE["small"]}
-"""For the interpreter: done once for all bundles, it may take five times as long for two percent."""
-BETWEEN = {**DEFLATE, "default": 10}
-"""For dependencies, which are squeezed when they change: three times as long, for most of these two percent."""
+BELOW = {**DEFLATE, "default": 10}
+"""For what is squeezed once and kept: it may take three times as long for two percent."""
 HASHERS = 2
 """Threads: reading and hashing take turns."""
 
@@ -107,7 +105,8 @@ def trimmed(context: Context, interpreter: Interpreter, treatment: Treatment) ->
         _resolve_links(tree)
         pruning.prune(tree, treatment.prune, treatment.keep)
         if treatment.prune != pruning.NONE:
-            pruning.compile_for(tree, treatment.prune, tree / "lib" / f"python{interpreter.series}")
+            library = tree / "lib" / f"python{interpreter.series}"
+            pruning.compile_for(tree, treatment.prune, *sorted(library.iterdir()))
             pruning.prune(tree, treatment.prune, treatment.keep)
             pruning.forget_frozen(tree, interpreter.series)
         _seal(root, treatment.keep, None)
@@ -198,7 +197,7 @@ def packs(context: Context, layer: Layer, compression: str) -> tuple[Pack, ...]:
     """Return the contents of a layer and of those below it squeezed, kept from one time to the next."""
     found: list[Pack] = []
     for one in layer.layers if compression != "store" else ():
-        level = (BELOW if one.below is None else BETWEEN)[compression]
+        level = BELOW[compression]
         path = one.root / f"pack-{re.sub(r'[^a-z0-9.]+', '-', codec(level))}"
         with context.cache.lock(one.root.name, context.ui):
             try:

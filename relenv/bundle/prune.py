@@ -177,6 +177,51 @@ CUTS: tuple[Cut, ...] = (
         why="what builds packages, even if a package depends on it, unless something imports it",
         unless=r"^ *(import|from) +(setuptools|pkg_resources|distutils|wheel)\b",
     ),
+    *(
+        Cut(
+            name=name,
+            level=MAX,
+            pattern=rf"lib/({libraries})\.so[^/]*|{LIBRARY}/lib-dynload/({modules})\.[^/]+|licenses/({sources})-[^/]+{more}",
+            why=f"{what}, unless something imports what needs it",
+            unless=rf"^ *(import|from) +({users})\b",
+        )
+        for name, libraries, modules, sources, more, users, what in (
+            (
+                "OpenSSL",
+                "libssl|libcrypto",
+                "_ssl|_hashlib",
+                "openssl|cacert",
+                "|etc/ssl",
+                "_?ssl|_?hashlib|hmac|secrets|https?|urllib|urllib3|smtplib|ftplib|imaplib|poplib|nntplib|xmlrpc|asyncio",
+                "TLS and its certificates",
+            ),
+            (
+                "SQLite",
+                "libsqlite3",
+                "_sqlite3",
+                "sqlite",
+                rf"|{LIBRARY}/sqlite3",
+                "_?sqlite3|dbm|shelve",
+                "the database",
+            ),
+            (
+                "terminals",
+                "libncursesw|libpanelw|libedit",
+                "_curses|_curses_panel|readline",
+                "ncurses|libedit",
+                rf"|{LIBRARY}/curses",
+                "_?curses|readline|rlcompleter|cmd|code|pdb",
+                "windows in a terminal, and editing of lines",
+            ),
+        )
+    ),
+    Cut(
+        name="distutils",
+        level=MAX,
+        pattern=_modules("distutils"),
+        why="what built packages until Python 3.11, unless something imports it",
+        unless=r"^ *(import|from) +distutils\b",
+    ),
     Cut(name="tests", level=MAX, pattern=rf"{SITE}/([^/]+/)+tests?", why="tests that packages ship"),
     Cut(
         name="stubs and sources for compilers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import zipfile
 from base64 import urlsafe_b64encode
@@ -253,9 +254,16 @@ def test_modules_are_exactly_those_of_the_series(root: Path) -> None:
     folder = root / "lib/python3.13/lib-dynload"
     (folder / "_ssl.cpython-313-x86_64-linux-gnu.so").rename(folder / "_tsl.cpython-313-x86_64-linux-gnu.so")
     assert sorted(one.what for one in findings(root)) == [
-        "has the extension module _tsl, which it should not",
         "lacks the extension module _ssl",
+        "should not have the extension module _tsl",
     ]
+
+
+def test_a_pruned_bundle_may_lack_modules(root: Path) -> None:
+    (root / "lib/python3.13/lib-dynload/_ssl.cpython-313-x86_64-linux-gnu.so").unlink()
+    for prune, severity in (("safe", "error"), ("max", "note")):
+        put(root, "relenv.json", json.dumps({"bundle": {"prune": prune}}))
+        assert [one[:2] for one in found(root) if one[1] == "extensions"] == [(severity, "extensions")]
 
 
 @pytest.mark.parametrize("target", ["/usr/lib/x", "../../x", "gone"])

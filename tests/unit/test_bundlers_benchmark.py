@@ -1,0 +1,70 @@
+"""benchmarks/bundlers.py: its tables, and what it calls the same."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+PATH = Path(__file__).parents[2] / "benchmarks" / "bundlers.py"
+
+
+@pytest.fixture(scope="module")
+def bundlers() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bundlers", PATH)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["bundlers"] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+def row(bundlers: ModuleType, peer: str, seconds: float, **more: Any) -> Any:
+    builds = dict.fromkeys(("cold", "again", "edited"), seconds)
+    return bundlers.Row(peer=peer, builds=builds, packed=10**6, first=0.1, second=0.1, warm=0.1, **more)
+
+
+def test_a_table_has_ratios_to_ours(bundlers: ModuleType) -> None:
+    rows = [row(bundlers, "relenv", 2.0), row(bundlers, "other", 5.0), bundlers.Row(peer="bad", failed="a | b")]
+    lines = bundlers.table(bundlers.PROGRAMS["hello"], rows).splitlines()
+    assert lines[4].startswith("| relenv | 2.00 (1.00) | 2.00 (1.00) |")
+    assert lines[5].startswith("| other | 5.00 (2.50) |")
+    assert lines[6].startswith("| bad | failed: a   b ")
+    assert len({line.count("|") for line in lines[2:]}) == 1
+
+
+def test_without_ours_there_are_no_ratios(bundlers: ModuleType) -> None:
+    rows = [row(bundlers, "other", 5.0), bundlers.Row(peer="relenv", failed="no")]
+    assert "(" not in bundlers.table(bundlers.PROGRAMS["hello"], rows).splitlines()[4]
+
+
+def test_what_is_between_the_marks_is_replaced(bundlers: ModuleType, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{bundlers.BEGIN}\nold\n{bundlers.END}\nafter\n")
+    for _ in range(2):
+        bundlers.insert(page, "new")
+    assert page.read_text() == f"before\n{bundlers.BEGIN}\n\nnew\n{bundlers.END}\nafter\n"
+
+
+def test_a_directory_is_the_same_by_names_and_contents(bundlers: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    first = bundlers.digest(tmp_path)
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__/a.pyc").write_text("1")
+    assert bundlers.digest(tmp_path) == first
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert bundlers.digest(tmp_path) != first
+
+
+def test_each_program_is_a_project_that_can_be_edited(bundlers: ModuleType, tmp_path: Path) -> None:
+    for program in bundlers.PROGRAMS.values():
+        bundlers.write_project(program, tmp_path / program.name)
+        assert "EDITED" in program.code
+        compile((tmp_path / program.name / f"{program.name}.py").read_text(), program.name, "exec")
