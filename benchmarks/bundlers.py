@@ -73,8 +73,8 @@ PROGRAMS = {
         Program(
             name="web",
             requires=("httpie",),
-            code="def main():\n    from httpie.__main__ import main\n\n    return main() or 'EDITED'[:0]\n",
-            arguments=("--offline", "--print=H", "example.org"),
+            code="def main():\n    from httpie.__main__ import main\n\n    return int(main()) + len('EDITED'[:0])\n",
+            arguments=("--ignore-stdin", "--offline", "--print=H", "example.org"),
             expected="Host: example.org",
             collect=("httpie", "pygments"),
         ),

@@ -289,7 +289,7 @@ class _NodeBuild:
         )
         for need in self.node.needs:
             merge(self.run.artifacts[need].path, self.work / "deps")
-        unpack(self.shop.tarball(self.node.recipe.source), self.work / "src")
+        unpack(self.shop.tarball(self.node.recipe.source), self.work / "src", inner=self.node.recipe.source.inner)
 
     def _finish(self) -> None:
         out = self.work / "out"
@@ -422,10 +422,10 @@ def _io_error(error: OSError, node: Node, work: Path) -> RelenvError:
 
 
 def merge(artifact: Path, into: Path) -> None:
-    """Lay an artifact's headers and libraries into a directory, sharing the files' contents (hard links)."""
-    for name in ("include", "lib"):
-        if (artifact / name).is_dir():
-            shutil.copytree(artifact / name, into / name, symlinks=True, dirs_exist_ok=True, copy_function=os.link)
+    """Lay what an artifact has for others into a directory, sharing the files' contents (hard links)."""
+    for path in sorted(artifact.iterdir()):
+        if path.is_dir() and path.name != "licenses":
+            shutil.copytree(path, into / path.name, symlinks=True, dirs_exist_ok=True, copy_function=os.link)
 
 
 def _heeding(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -435,15 +435,26 @@ def _heeding(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         yield member
 
 
-def unpack(tarball: Path, into: Path) -> None:
-    """Unpack a source tarball, whose single top directory becomes `into`, or a wheel, which has none."""
+def unpack(tarball: Path, into: Path, *, inner: str = "") -> None:
+    """Unpack a source tarball, whose single top directory becomes `into`, or a wheel, which has none.
+
+    Args:
+        tarball: the file.
+        into: what is to be there afterwards.
+        inner: the tarball in it that is meant, by its path there.
+    """
+    beside = into.with_name(f"{into.name}.outer" if inner else f"{into.name}.tar")
     if tarball.suffix == ".whl":
-        shutil.unpack_archive(tarball, into, format="zip")
-        return
-    beside = into.with_name(f"{into.name}.tar")
-    with tarfile.open(tarball) as tar:
-        tar.extraction_filter = getattr(tarfile, "tar_filter", None)
-        tar.extractall(beside, members=_heeding(tar))  # noqa: S202 - its checksum was verified
-    (top,) = beside.iterdir()
-    top.rename(into)
-    beside.rmdir()
+        shutil.unpack_archive(tarball, beside, format="zip")
+    else:
+        with tarfile.open(tarball) as tar:
+            tar.extraction_filter = getattr(tarfile, "tar_filter", None)
+            tar.extractall(beside, members=_heeding(tar))  # noqa: S202 - its checksum was verified
+    if inner:
+        unpack(beside / inner, into)
+    elif tarball.suffix == ".whl":
+        beside.rename(into)
+    else:
+        (top,) = beside.iterdir()
+        top.rename(into)
+    remove_tree(beside)

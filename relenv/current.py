@@ -9,17 +9,20 @@ from relenv.interpreter import key_of
 from relenv.plan import make_plan
 from relenv.recipes.cpython import CPYTHON
 from relenv.recipes.libraries import LIBRARIES
+from relenv.recipes.toolchain import AIM, PARTS
 from relenv.release import packed_name
 from relenv.sources import cached_tarball
 from relenv.toolchain import directory_for, key_for
 from relenv.training import aim_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from relenv.context import Context
     from relenv.plan import Plan
     from relenv.recipes.model import Recipe
+
+    Table = Mapping[str, tuple[Recipe, ...]]
 
 
 def usable(context: Context) -> frozenset[str]:
@@ -33,7 +36,8 @@ def usable(context: Context) -> frozenset[str]:
     Raises:
         HostError: nothing can be built on this machine.
     """
-    recipes = [*CPYTHON, *(recipe for releases in LIBRARIES.values() for recipe in releases)]
+    tables = (*LIBRARIES.values(), *PARTS.values())
+    recipes = [*CPYTHON, *(recipe for releases in tables for recipe in releases)]
     found = {f"downloads/{cached_tarball(context.cache, recipe.source).name}" for recipe in recipes}
     found.add(f"toolchains/{directory_for(context.platform)}")
     for recipe in CPYTHON:
@@ -43,6 +47,9 @@ def usable(context: Context) -> frozenset[str]:
             found |= {f"store/python-{recipe.version}-{key}", f"store/{packed_name(recipe.version, key)}"}
         for plan in _plans(context, aim_for(recipe)):
             found |= _artifacts(plan)
+    for aim in _possible(context, AIM, PARTS):
+        for plan in _plans(context, aim, PARTS):
+            found |= _artifacts(plan)
     return frozenset(found)
 
 
@@ -50,15 +57,15 @@ def _artifacts(plan: Plan) -> set[str]:
     return {f"store/{node.slug}" for node in plan.nodes}
 
 
-def _plans(context: Context, aim: Recipe) -> Iterator[Plan]:
-    """Yield the plan for each choice of libraries that may be made."""
+def _plans(context: Context, aim: Recipe, table: Table = LIBRARIES) -> Iterator[Plan]:
+    """Yield the plan for each choice of what it needs that may be made."""
     key = key_for(context.platform)
-    for chosen in product(*(_possible(context, need) for need in aim.needs)):
-        libraries = dict(zip(aim.needs, chosen, strict=True))
-        yield make_plan(aim, libraries, platform=context.platform, toolchain_key=key)
+    for chosen in product(*(_possible(context, need, table) for need in aim.needs)):
+        parts = dict(zip(aim.needs, chosen, strict=True))
+        yield make_plan(aim, parts, platform=context.platform, toolchain_key=key)
 
 
-def _possible(context: Context, name: str) -> list[Recipe]:
-    releases = LIBRARIES[name]
+def _possible(context: Context, name: str, table: Table) -> list[Recipe]:
+    releases = table[name]
     sources = context.sources.possible(name, [recipe.source for recipe in releases])
     return [recipe for recipe in releases if recipe.source in sources]

@@ -100,5 +100,7 @@ def _key(recipe: Recipe, needs: list[str], platform: Platform, toolchain_key: st
         "wrapper": COMPILER_WRAPPER,
         "prefix": PREFIX,
     }
+    if recipe.source.inner:
+        content["inner"] = recipe.source.inner
     text = json.dumps(content, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from relenv import index, process
 from relenv.errors import HostError
+from relenv.recipes.pinned import PACKAGE, VERSION, WHEELS
 from relenv.ui import working
 
 if TYPE_CHECKING:
@@ -19,29 +20,6 @@ if TYPE_CHECKING:
     from relenv.platforms import Platform
     from relenv.store import Cache
     from relenv.ui import Ui
-
-PACKAGE = "ppbt"
-VERSION = "0.1.8"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wheel:
-    """The wheel for one kind of machine."""
-
-    tag: str
-    sha256: str
-
-
-WHEELS = {
-    "x86_64-linux-gnu": Wheel(
-        tag="py3-none-manylinux_2_17_x86_64",
-        sha256="cdc534b53f052ff32812ea7167afd3393068b1dab92c63546b38353c286aac73",
-    ),
-    "aarch64-linux-gnu": Wheel(
-        tag="py3-none-manylinux_2_17_aarch64",
-        sha256="e5447e55f6a51811481dcd41b580fd2f58450dcfd17a5871f8b7051d710f51c0",
-    ),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,16 +67,24 @@ def directory_for(platform: Platform) -> str:
     return f"{PACKAGE}-{VERSION}-{platform.triplet}-{key_for(platform)[:16]}"
 
 
+def pinned(platform: Platform, cache: Cache) -> Toolchain:
+    """Return the pinned toolchain, whether it is here or not.
+
+    Raises:
+        HostError: there is none for the platform.
+    """
+    root = cache.toolchains / directory_for(platform)
+    return Toolchain(name=f"{PACKAGE}-{VERSION}", triplet=platform.triplet, key=key_for(platform), root=root)
+
+
 def ensure(platform: Platform, *, cache: Cache, ui: Ui, environ: Mapping[str, str]) -> Toolchain:
-    """Return the toolchain, downloading and unpacking it when it is not in the cache yet.
+    """Return the pinned toolchain, downloading and unpacking it when it is not in the cache yet.
 
     Raises:
         SourceError: pip cannot obtain it. ChecksumError: pip got something else.
     """
-    key = key_for(platform)
-    name = f"{PACKAGE}-{VERSION}"
-    final = cache.toolchains / directory_for(platform)
-    toolchain = Toolchain(name=name, triplet=platform.triplet, key=key, root=final)
+    toolchain = pinned(platform, cache)
+    name, final = toolchain.name, toolchain.root
     cache.use(final)
     if final.is_dir():
         return toolchain

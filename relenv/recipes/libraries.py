@@ -31,7 +31,8 @@ def _autotools(*options: str, make: tuple[str, ...] = (), env: dict[str, str] | 
     return (configure, Run(argv=("make", *make)), *_install())
 
 
-def _gnu(project: str, filename: str) -> tuple[str, ...]:
+def gnu(project: str, filename: str) -> tuple[str, ...]:
+    """Return where a file of the GNU project is."""
     return (
         f"https://ftpmirror.gnu.org/gnu/{project}/{filename}",
         f"https://ftp.gnu.org/gnu/{project}/{filename}",
@@ -405,7 +406,7 @@ NCURSES = _family(
             version="6.5",
             filename="ncurses-6.5.tar.gz",
             sha256="136d91bc269a9a5785e5f9e980bc76ab57428f604ce3e5a5a90cebc767971cc6",
-            urls=_gnu("ncurses", "ncurses-6.5.tar.gz"),
+            urls=gnu("ncurses", "ncurses-6.5.tar.gz"),
         ),
         Source(
             version="6.5+20250216",

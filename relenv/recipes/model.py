@@ -32,6 +32,8 @@ class Source:
     apt: AptPackage | None = None
     index: str = ""
     """A requirement, such as `certifi==2026.10.18`, of which this file is the wheel in the Python package index."""
+    inner: str = ""
+    """The tarball in this file that is meant, by its path there."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ LAYERS = (
     {"manifest"},
     {"layout"},
     {"context"},
-    {"interpreter"},
+    {"compilers", "interpreter"},
     {"buildenv", "environment", "release", "training"},
     {"fetch"},
     {"current", "obtain"},
