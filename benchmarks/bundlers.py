@@ -81,7 +81,7 @@ PROGRAMS = {
         Program(
             name="formatter",
             requires=("black",),
-            code="def main():\n    from black import patched_main\n\n    patched_main('EDITED'[:0] or None)\n",
+            code="def main():\n    from black import patched_main\n\n    patched_main(*'EDITED'[:0])\n",
             arguments=("-q", "-c", "x=1"),
             expected="x = 1",
             collect=("black", "blib2to3", "blackd"),
