@@ -24,9 +24,9 @@ Interpreters are built with a pinned GCC against glibc 2.17, so that they run on
 on the compiler of this one. `relenv build` and `relenv bundle` obtain it by themselves when they need it.
 """
 BUILD = """\
-Build GCC and binutils from source, with the pinned toolchain and on its glibc 2.17. That takes about half an hour on
-two cores, and 6 GB on the disk; an interrupted build goes on where it stopped. What comes of it can be moved, and runs
-wherever glibc is 2.17 or newer.
+Build GCC and binutils from source, with the pinned toolchain and on its glibc 2.17. That takes about 20 minutes on two
+cores, and 4 GB on the disk; after an interruption, what is complete is not built again. What comes of it can be
+moved, and runs wherever glibc is 2.17 or newer.
 """
 
 
