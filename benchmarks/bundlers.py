@@ -412,14 +412,14 @@ def own_interpreter(work: Path, python: str) -> None:
     subprocess.run([*RELENV, "toolchain", "download", "-q"], check=True, stdout=subprocess.DEVNULL)
     cache, store = root.parents[1], work / "data/store"
     store.mkdir(parents=True)
-    for name in ("relenv-cache.json", "CACHEDIR.TAG", "resolved", "toolchains", "downloads"):
+    for name in ("relenv-cache.json", "CACHEDIR.TAG", "resolved", "toolchains"):
         copy(cache / name, work / "data")
     copy(root, store)
 
 
 def copy(what: Path, into: Path) -> None:
-    """Copy a file or directory into a directory."""
-    command = ["cp", "-a", "--reflink=auto", what, into]
+    """Copy a file or directory into a directory, sharing contents: nothing there is written to in place."""
+    command = ["cp", "-al", what, into]
     subprocess.run(command, check=True)
 
 
@@ -613,6 +613,9 @@ def measure(program: Program, peers: Sequence[Peer], work: Path, python: str, *,
             row.failed = str(error)
             told(f"  {error}")
             continue
+        finally:
+            shutil.rmtree(place.cache, ignore_errors=True)
+            shutil.rmtree(place.out / "fresh", ignore_errors=True)
         ready.append((peer, place, row))
     measure_warm(ready, starts)
     return rows
