@@ -418,8 +418,9 @@ def own_interpreter(work: Path, python: str) -> None:
 
 
 def copy(what: Path, into: Path) -> None:
-    """Copy a file or directory into a directory, sharing contents: nothing there is written to in place."""
-    command = ["cp", "-al", what, into]
+    """Copy a file or directory into a directory; contents are shared, since nothing there is written to in place."""
+    how = "-al" if what.stat().st_dev == into.stat().st_dev else "-a"
+    command = ["cp", how, what, into]
     subprocess.run(command, check=True)
 
 
