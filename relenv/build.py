@@ -62,8 +62,8 @@ class Workshop:
     ui: Ui
     environ: Mapping[str, str]
     jobs: int
-    toolchain: Callable[[], Toolchain]
-    """Called only when something must be built."""
+    toolchain: Callable[[str], Toolchain]
+    """Called with a plan's toolchain_key, and only when something must be built."""
     tarball: Callable[[Source], Path]
     """Called only for what must be built."""
     keep: bool = False
@@ -150,7 +150,7 @@ class _Run:
         self.plan, self.artifacts, self.shop = plan, artifacts, workshop
         self.missing = {node.name: node for node in missing}
         self.tools = find_tools(workshop.environ)
-        self.toolchain = workshop.toolchain()
+        self.toolchain = workshop.toolchain(plan.toolchain_key)
         self.budget = Budget(workshop.jobs, option=_jobserver_option(self.tools["make"]))
         self.progress = _Progress(missing)
 

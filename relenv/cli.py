@@ -30,6 +30,7 @@ INTERRUPTED = 130
 EPILOG = """\
 environment:
   RELENV_DATA        the cache directory (default: relenv in the user's cache directory)
+  RELENV_TOOLCHAIN   what Pythons are built with (default: `toolchain` in [build] of the configuration)
   RELENV_FETCH_FROM  where prebuilt Pythons are: a URL or directory (default: `from` in [fetch] of the configuration)
   RELENV_FETCH_KEY   the minisign public key of who publishes there (default: `key`)
 
@@ -115,6 +116,7 @@ def _context(args: argparse.Namespace, environ: Mapping[str, str]) -> Context:
         jobs=jobs or len(os.sched_getaffinity(0)),
         source_dirs=tuple(source_dirs),
         keep_build=getattr(args, "keep_build", False),
+        asked_toolchain=getattr(args, "toolchain", ""),
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from relenv.build import build
+from relenv.errors import BuildError
 from relenv.plan import make_plan
 from relenv.recipes.toolchain import AIM, PARTS
-from relenv.toolchain import Toolchain, key_for, pinned
+from relenv.toolchain import Toolchain, describe, key_for
 
 if TYPE_CHECKING:
     from relenv.context import Context
@@ -22,8 +22,11 @@ def build_toolchain(context: Context) -> Toolchain:
     Raises:
         SourceError: a source cannot be obtained. BuildError: a build failed. HostError: a program is missing.
     """
-    artifact = build(toolchain_plan(context), context.workshop())[AIM]
-    return _toolchain(artifact.path.name, context)
+    root = build(toolchain_plan(context), context.workshop())[AIM].path
+    toolchain = describe(root, context.platform)
+    if toolchain is None:
+        raise BuildError(f"{root} is no toolchain", hint="remove that directory, and build it again")
+    return toolchain
 
 
 def toolchain_plan(context: Context) -> Plan:
@@ -39,21 +42,3 @@ def toolchain_plan(context: Context) -> Plan:
 
     parts = {name: choose(name) for name in PARTS}
     return make_plan(parts[AIM], parts, platform=context.platform, toolchain_key=key_for(context.platform))
-
-
-def toolchains(context: Context) -> list[Toolchain]:
-    """Return the toolchains that are here: the pinned one, and those that were built."""
-    built = sorted(path.parent.name for path in context.cache.store.glob(f"{AIM}-*/artifact.json"))
-    first = pinned(context.platform, context.cache)
-    return [*([first] if first.root.is_dir() else []), *(_toolchain(name, context) for name in built)]
-
-
-def _toolchain(name: str, context: Context) -> Toolchain:
-    root = context.cache.store / name
-    described = json.loads((root / "artifact.json").read_bytes())
-    return Toolchain(
-        name=f"{described['name']}-{described['version']}",
-        triplet=context.platform.triplet,
-        key=described["key"],
-        root=root,
-    )

@@ -35,6 +35,8 @@ class Context:
     jobs: int
     source_dirs: tuple[Path, ...] = ()
     keep_build: bool = False
+    asked_toolchain: str = ""
+    """The toolchain that the command line names."""
 
     @cached_property
     def platform(self) -> Platform:
@@ -78,9 +80,24 @@ class Context:
             ui=self.ui,
         )
 
-    def toolchain(self) -> Toolchain:
-        """Return the compiler, downloaded when it is missing."""
+    def toolchain(self, key: str = "") -> Toolchain:
+        """Return a toolchain that is here by its key, or the pinned one, which is downloaded when it is missing."""
+        for one in toolchains.present(self.platform, self.cache):
+            if key == one.key:
+                self.cache.use(one.root)
+                return one
         return toolchains.ensure(self.platform, cache=self.cache, ui=self.ui, environ=self.environ)
+
+    def compiler_for(self, python: str) -> Toolchain:
+        """Return the toolchain that a version of Python is to be built with: the one asked for, else the best.
+
+        It need not be here if it is the pinned one.
+
+        Raises:
+            UsageError: the one asked for is not here.
+        """
+        asked = self.asked_toolchain or self.settings.build_toolchain
+        return toolchains.choose(self.platform, self.cache, python=python, asked=asked)
 
     def workshop(self) -> Workshop:
         """Return what a build acts with."""

@@ -1,6 +1,7 @@
-"""Get a prebuilt interpreter from a release location: what `relenv build --output` writes, offered by any server.
+"""Get a prebuilt interpreter or toolchain from a release location: what `--output` writes, offered by any server.
 
 <location>/<version>-<triplet>.tar.xz
+<location>/toolchain-<version>-<triplet>.tar.xz
 <location>/SHA256SUMS            says which tarballs there are, and what is in each
 <location>/SHA256SUMS.minisig    its signature, where the publisher signs
 """
@@ -25,15 +26,19 @@ from relenv.errors import ChecksumError, HostError, SignatureError, SourceError,
 from relenv.interpreter import Interpreter, Wanted, preferred
 from relenv.manifest import FORMAT, MANIFEST
 from relenv.plan import KEY_LENGTH
-from relenv.release import SUMS
+from relenv.recipes.toolchain import AIM
+from relenv.release import SUMS, TOOLCHAIN
+from relenv.toolchain import describe
 from relenv.ui import working
 from relenv.unpack import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from relenv.context import Context
+    from relenv.platforms import Platform
     from relenv.store import Cache
+    from relenv.toolchain import Toolchain
 
 SIGNATURE = f"{SUMS}.minisig"
 LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")
@@ -71,6 +76,8 @@ class Offer:
     name: str
     version: str
     sha256: str
+    label: str
+    """What it is: `Python 3.13.15`."""
 
 
 def location_for(context: Context, place: str = "", key: str = "") -> Location | None:
@@ -131,36 +138,68 @@ def fetch_interpreter(context: Context, location: Location, wanted: Wanted) -> I
         SignatureError: its list is not signed with the key. ChecksumError: a tarball is not what the list says.
         UnsafeError: a tarball would write outside of its place. HostError: signatures cannot be verified here.
     """
-    offer = _choose(_offers(context, location), location, wanted, context.platform.triplet)
+    offer = _choose(_offers(context, location, "", "Python"), location, wanted, context.platform.triplet)
     key = offer.sha256[:KEY_LENGTH]
     root = context.cache.store / f"fetched-{offer.version}-{key}{_signed(location.key)}"
     interpreter = Interpreter(root=root, version=offer.version, triplet=context.platform.triplet, key=key)
     context.cache.use(root)
     if root.is_dir():
         return interpreter
-    with context.cache.lock(root.name, context.ui):
-        if not root.is_dir():
-            try:
-                _lay_out(context, location, offer, root)
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                    raise
-                raise disk_full(f"Python {offer.version} cannot be put into {context.cache.root}") from error
+    _ensure(context, location, offer, root, _recognise)
     return interpreter
 
 
-def _lay_out(context: Context, location: Location, offer: Offer, root: Path) -> None:
+def fetch_toolchain(context: Context, location: Location) -> Toolchain:
+    """Return the newest toolchain that a location offers, fetched and unpacked into the cache if it is not there.
+
+    Raises:
+        As `fetch_interpreter`.
+    """
+    offers = _offers(context, location, TOOLCHAIN, "toolchain")
+    if not offers:
+        raise SourceError(
+            f"{location.shown} offers no toolchain for {context.platform.triplet}",
+            hint="whoever publishes there makes one with: relenv toolchain build --output DIR",
+        )
+    offer = max(offers, key=lambda offer: Version(offer.version))
+    name = f"{AIM}-{offer.version}-{context.platform.triplet}-{offer.sha256[:KEY_LENGTH]}"
+    root = context.cache.toolchains / f"{name}{_signed(location.key)}"
+    context.cache.use(root)
+    if not root.is_dir():
+        _ensure(context, location, offer, root, _recognise_toolchain)
+    found = describe(root, context.platform)
+    if found is None:
+        raise SourceError(f"{root} is damaged", hint="remove that directory, and fetch it again")
+    return found
+
+
+def _ensure(
+    context: Context, location: Location, offer: Offer, root: Path, recognise: Callable[[Path, Offer, Platform], None]
+) -> None:
+    with context.cache.lock(root.name, context.ui):
+        if not root.is_dir():
+            try:
+                _lay_out(context, location, offer, root, recognise)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise disk_full(f"{offer.label} cannot be put into {context.cache.root}") from error
+
+
+def _lay_out(
+    context: Context, location: Location, offer: Offer, root: Path, recognise: Callable[[Path, Offer, Platform], None]
+) -> None:
     tarball = context.cache.downloads / f"{offer.sha256[:KEY_LENGTH]}-{offer.name}"
     # whole, when it could not be unpacked the last time
     if not tarball.is_file() or sha256_of(tarball) != offer.sha256:
         _obtain(context, location, offer, tarball)
-    label = f"Python {offer.version}"
+    label = offer.label
     with (
         context.cache.beside(root) as partial,
         working(context.ui, f"Unpacking {label}", f"{label} is ready", unit="bytes") as work,
     ):
         unpack(tarball, partial, work)
-        _recognise(partial, offer, context.platform.triplet)
+        recognise(partial, offer, context.platform)
     tarball.unlink()
 
 
@@ -173,8 +212,15 @@ def _newest_first(versions: Iterator[str] | dict[str, Interpreter], wanted: Want
     return sorted(filter(wanted.admits, versions), key=Version, reverse=True)
 
 
-def _offers(context: Context, location: Location) -> list[Offer]:
-    """Return the tarballs for this machine that a location offers, by its list, whose signature is verified first."""
+def _offers(context: Context, location: Location, beginning: str, what: str) -> list[Offer]:
+    """Return the tarballs for this machine that a location offers, by its list, whose signature is verified first.
+
+    Args:
+        context: the edges.
+        location: where.
+        beginning: of their names.
+        what: what to call one.
+    """
     with working(context.ui, f"Asking {location.shown} what it offers"):
         data = _read(context, location, SUMS)
         if location.key:
@@ -184,10 +230,15 @@ def _offers(context: Context, location: Location) -> list[Offer]:
             f"{location.shown}: anybody in between can change what is fetched over plain http without a key"
         )
     ending = f"-{context.platform.triplet}.tar.xz"
-    return [
-        Offer(name=name, version=name.removesuffix(ending), sha256=digest)
+    found = {
+        name: (name.removeprefix(beginning).removesuffix(ending), digest)
         for name, digest in _parse(data, f"{location.shown}/{SUMS}").items()
-        if name.endswith(ending) and _is_version(name.removesuffix(ending))
+        if name.startswith(beginning) and name.endswith(ending)
+    }
+    return [
+        Offer(name=name, version=version, sha256=digest, label=f"{what} {version}")
+        for name, (version, digest) in found.items()
+        if _is_version(version)
     ]
 
 
@@ -253,7 +304,7 @@ def _choose(offers: list[Offer], location: Location, wanted: Wanted, triplet: st
 
 
 def _obtain(context: Context, location: Location, offer: Offer, tarball: Path) -> None:
-    label = f"Python {offer.version}"
+    label = offer.label
     try:
         if location.remote:
             url = f"{location.place}/{offer.name}"
@@ -275,7 +326,18 @@ def _obtain(context: Context, location: Location, offer: Offer, tarball: Path) -
         raise SourceError(f"{location.shown} has no {offer.name}, though its {SUMS} names it") from error
 
 
-def _recognise(root: Path, offer: Offer, triplet: str) -> None:
+def _recognise_toolchain(root: Path, offer: Offer, platform: Platform) -> None:
+    """Refuse what is not the toolchain that its name says.
+
+    Raises:
+        SourceError: it is something else.
+    """
+    found = describe(root, platform)
+    if found is None or found.name != f"{AIM}-{offer.version}":
+        raise SourceError(f"{offer.name} is no toolchain {AIM}-{offer.version} of relenv's for {platform.triplet}")
+
+
+def _recognise(root: Path, offer: Offer, platform: Platform) -> None:
     """Refuse what is not the interpreter that its name says.
 
     Raises:
@@ -286,7 +348,7 @@ def _recognise(root: Path, offer: Offer, triplet: str) -> None:
         found = (manifest["format"], manifest["python"], manifest["triplet"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{offer.name} is no interpreter of relenv's: it has no {MANIFEST} at its root") from error
-    if found != (FORMAT, offer.version, triplet):
+    if found != (FORMAT, offer.version, platform.triplet):
         raise SourceError(
             f"{offer.name} holds Python {found[1]} for {found[2]}, in format {found[0]} of its {MANIFEST}",
             hint="" if found[0] == FORMAT else f"this relenv knows format {FORMAT}",

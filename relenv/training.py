@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 class Trained:
     """A profile that was made."""
 
-    version: str
     path: Path
     profile: Profile
 
@@ -46,16 +45,19 @@ def train(context: Context, releases: tuple[Recipe, ...], into: Path) -> Trained
     version = plan.aim.recipe.version
     artifact = build(plan, context.workshop())[plan.aim.name]
     packed = pack((artifact.path / "profile.tar").read_bytes())
-    path = into / f"cpython-{version}-{plan.platform.triplet}.tar.xz"
+    toolchain = context.toolchain(plan.toolchain_key)
+    path = into / f"cpython-{version}-{plan.platform.triplet}-{toolchain.name}.tar.xz"
     path.write_bytes(packed)
-    profile = Profile(filename=path.name, sha256=hashlib.sha256(packed).hexdigest(), toolchain=context.toolchain().name)
-    return Trained(version=version, path=path, profile=profile)
+    digest = hashlib.sha256(packed).hexdigest()
+    return Trained(
+        path=path, profile=Profile(version=version, toolchain=toolchain.name, filename=path.name, sha256=digest)
+    )
 
 
-def aim_for(recipe: Recipe) -> Recipe:
-    """Return how the profile of a release of CPython is made."""
+def aim_for(recipe: Recipe, toolchain: str) -> Recipe:
+    """Return how the profile of a release of CPython is made, for a toolchain by its name."""
     workload = (files("relenv.recipes.profiles") / "workload.py").read_text(encoding="utf-8")
-    return training_for(recipe.source, workload)
+    return training_for(recipe.source, workload, toolchain)
 
 
 def pack(plain: bytes) -> bytes:

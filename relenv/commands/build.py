@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from relenv.commands.options import add_building, add_python
 from relenv.interpreter import Wanted, build_interpreter, fetch_sources, forget, releases_for
-from relenv.release import prepare, publish
+from relenv.release import parcel, prepare, publish
 from relenv.training import train
 
 if TYPE_CHECKING:
@@ -33,6 +33,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--train", action="store_true", help="make a profile for profile-guided builds of that version, here"
     )
     parser.add_argument(
+        "--toolchain",
+        default="",
+        metavar="NAME",
+        help="what to build with, such as gcc-15.3.0 (default: RELENV_TOOLCHAIN, or the best that "
+        "`relenv toolchain list` shows)",
+    )
+    parser.add_argument(
         "-o",
         "--output",
         type=Path,
@@ -53,7 +60,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         return 0
     if args.train:
         trained = train(context, releases, Path.cwd())
-        context.ui.note(f'"{trained.version}": {trained.profile!r},')
+        context.ui.note(f"{trained.profile!r},")
         sys.stdout.write(f"{trained.path}\n")
         return 0
     if args.output:
@@ -69,7 +76,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     }
     result = interpreter.root
     if args.output:
-        release = publish(context, interpreter, args.output)
+        release = publish(context, parcel(interpreter), args.output)
         described |= {"tarball": str(release.path), "sha256": release.sha256}
         result = release.path
     sys.stdout.write(f"{json.dumps(described) if args.json else result}\n")

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from relenv.commands.options import add_python
+from relenv.commands.options import add_location, add_python
 from relenv.errors import UsageError
 from relenv.fetch import fetch_interpreter, location_for
 from relenv.interpreter import Wanted
@@ -26,19 +26,7 @@ writes. It is verified before anything of it is unpacked; create and bundle then
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_python(parser)
-    parser.add_argument(
-        "--from",
-        dest="place",
-        default="",
-        metavar="URL|DIR",
-        help="the release location (default: RELENV_FETCH_FROM, or `from` in [fetch] of the configuration)",
-    )
-    parser.add_argument(
-        "--key",
-        default="",
-        metavar="KEY",
-        help="the minisign public key that must have signed SHA256SUMS there (default: RELENV_FETCH_KEY, or `key`)",
-    )
+    add_location(parser, default="RELENV_FETCH_FROM, or `from` in [fetch] of the configuration")
     parser.add_argument("--json", action="store_true", help="print what was fetched as JSON")
 
 

@@ -26,6 +26,28 @@ def add_python(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_location(parser: argparse.ArgumentParser, *, default: str) -> None:
+    """Declare where what others built comes from.
+
+    Args:
+        parser: gets the options.
+        default: what is taken without --from.
+    """
+    parser.add_argument(
+        "--from",
+        dest="place",
+        default="",
+        metavar="URL|DIR",
+        help=f"the release location (default: {default})",
+    )
+    parser.add_argument(
+        "--key",
+        default="",
+        metavar="KEY",
+        help="the minisign public key that must have signed SHA256SUMS there (default: RELENV_FETCH_KEY, or `key`)",
+    )
+
+
 def add_building(parser: argparse.ArgumentParser) -> None:
     """Declare what governs a build."""
     parser.add_argument(

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from relenv.commands.options import add_building, looks
-from relenv.compilers import build_toolchain, toolchains
+from relenv.commands.options import add_building, add_location, looks
+from relenv.compilers import build_toolchain
+from relenv.errors import UsageError
+from relenv.fetch import fetch_toolchain, location_for
+from relenv.recipes.cpython import RELEASES
+from relenv.release import prepare, publish, toolchain_parcel
+from relenv.toolchain import present
 
 if TYPE_CHECKING:
     import argparse
@@ -21,7 +27,8 @@ if TYPE_CHECKING:
 SUMMARY = "obtain or build the compiler that interpreters are built with"
 DESCRIPTION = """\
 Interpreters are built with a pinned GCC against glibc 2.17, so that they run on old systems and do not depend
-on the compiler of this one. `relenv build` and `relenv bundle` obtain it by themselves when they need it.
+on the compiler of this one. `relenv build` and `relenv bundle` obtain it by themselves when they need it. Where a newer
+one is there, built or downloaded, they take that; --toolchain or RELENV_TOOLCHAIN chooses.
 """
 BUILD = """\
 Build GCC and binutils from source, with the pinned toolchain and on its glibc 2.17. That takes about 20 minutes on two
@@ -36,13 +43,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     download = actions.add_parser(
         "download",
         parents=[looks()],
-        help="download the pinned toolchain with pip, and unpack it into the cache",
+        help="download the pinned toolchain, or with --from one that was built from source",
         description="Download the pinned toolchain with pip (its configuration is honoured), verify it and "
-        "unpack it into the cache.",
+        "unpack it into the cache. With --from, get the newest that a release location offers.",
     )
+    add_location(download, default="the Python package index, with the pinned one")
     build = actions.add_parser("build", parents=[looks()], help="build a newer GCC from source", description=BUILD)
     add_building(build)
     build.add_argument("--keep-build", action="store_true", help="keep the directories that were built in")
+    build.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="also write toolchain-VERSION-TRIPLET.tar.xz and its line in SHA256SUMS into that directory",
+    )
     shown = actions.add_parser(
         "list", parents=[looks()], help="list what is in the cache", description="List the toolchains in the cache."
     )
@@ -51,24 +66,49 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    """Do what is asked for, and print which toolchains there are then."""
+    """Do what is asked for, and print what came of it."""
     if args.action == "list":
-        _show(toolchains(context), as_json=args.json)
+        _show(context, present(context.platform, context.cache), as_json=args.json)
         return 0
-    toolchain = build_toolchain(context) if args.action == "build" else context.toolchain()
-    sys.stdout.write(f"{json.dumps(_described(toolchain)) if args.json else toolchain.root}\n")
+    if args.action == "build":
+        if args.output:
+            prepare(args.output)
+        toolchain = build_toolchain(context)
+    else:
+        toolchain = _download(args, context)
+    described, result = _described(toolchain), toolchain.root
+    if args.action == "build" and args.output:
+        release = publish(context, toolchain_parcel(toolchain), args.output)
+        described |= {"tarball": str(release.path), "sha256": release.sha256}
+        result = release.path
+    sys.stdout.write(f"{json.dumps(described) if args.json else result}\n")
     return 0
 
 
-def _show(found: list[Toolchain], *, as_json: bool) -> None:
+def _download(args: argparse.Namespace, context: Context) -> Toolchain:
+    if not args.place:
+        if args.key:
+            raise UsageError("--key is for a release location", hint="name it with --from URL")
+        return context.toolchain()
+    location = location_for(context, args.place, args.key)
+    if location is None:
+        raise UsageError("--from names no release location")
+    return fetch_toolchain(context, location)
+
+
+def _show(context: Context, found: list[Toolchain], *, as_json: bool) -> None:
+    builds: dict[str, list[str]] = {}
+    for source in RELEASES:
+        builds.setdefault(context.compiler_for(source.version).key, []).append(source.version)
     if as_json:
-        sys.stdout.write(json.dumps([_described(one) for one in found]) + "\n")
+        listed = [{**_described(one), "builds": builds.get(one.key, [])} for one in found]
+        sys.stdout.write(json.dumps(listed) + "\n")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("toolchain", "compiler", "for", "where"):
+    for column in ("toolchain", "compiler", "for", "builds Python", "where"):
         table.add_column(column, overflow="fold")
     for one in found:
-        table.add_row(one.name, one.compiler(), one.triplet, str(one.root))
+        table.add_row(one.name, one.compiler(), one.triplet, ", ".join(builds.get(one.key, [])) or "-", str(one.root))
     Console(highlight=False).print(table)
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 SUMMARY = "list the Pythons that can be built, and which are there already"
 DESCRIPTION = """\
-List every CPython that this relenv can build, where its source comes from, whether a profile for it comes with
-relenv, and whether its tarball and an interpreter of it, built or fetched, are in the cache. Nothing is looked up on
-the network.
+List every CPython that this relenv can build, where its source comes from, for which toolchains a profile of it
+comes with relenv, and whether its tarball and an interpreter of it, built or fetched, are in the cache. Nothing is
+looked up on the network.
 """
 
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
                 "sha256": known.source.sha256,
                 "urls": list(known.source.urls),
                 "apt": known.source.apt.name if known.source.apt else None,
-                "profile": known.profile,
+                "profiles": list(known.profiles),
                 "downloaded": known.downloaded,
                 "interpreters": [str(path) for path in known.interpreters],
                 "fetched": fetched.pop(known.version, []),
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         table.add_row(
             known.version,
             known.source.apt.name if known.source.apt else "-",
-            "frozen" if known.profile else "-",
+            ", ".join(known.profiles) or "-",
             "cached" if known.downloaded else "-",
             "yes" if known.interpreters else "-",
             "yes" if fetched.pop(known.version, []) else "-",

@@ -10,7 +10,7 @@ from relenv.manifest.components import Component, all_of
 from relenv.manifest.licences import gather_pip
 from relenv.recipes.cpython import flags_of, series_of
 from relenv.recipes.model import BUILD_ENV
-from relenv.recipes.profiles import PROFILES
+from relenv.recipes.profiles import profile_for
 from relenv.relocate.elf import glibc_floor
 from relenv.store import write_text
 
@@ -55,7 +55,7 @@ def _describe(
     root: Path, plan: Plan, toolchain: Toolchain, key: str, components: tuple[Component, ...]
 ) -> dict[str, object]:
     recipe = plan.aim.recipe
-    profile = PROFILES.get(recipe.version)
+    profile = profile_for(recipe.version, toolchain.name)
     floor, _ = glibc_floor(root)
     return {
         "format": FORMAT,

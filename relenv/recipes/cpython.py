@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from relenv.recipes.libraries import LIBRARIES
 from relenv.recipes.model import PREFIX, AptPackage, Carried, Copy, Recipe, Replace, Run, Source, Step, Unpack, Write
-from relenv.recipes.profiles import PROFILES
+from relenv.recipes.pinned import NAME as PINNED
+from relenv.recipes.profiles import profile_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -302,8 +303,8 @@ _ONE_UNIT = (
     # last: it takes macros away that have functions of the same name
     "Objects/object.c",
 )
-"""What the evaluation loop calls all the time, compiled in one piece with it. The toolchain's GCC has no link-time
-optimisation, and so the calls from one file into another are inlined all the same."""
+"""What the evaluation loop calls all the time, compiled in one piece with it: where the compiler has no link-time
+optimisation, the calls from one file into another are inlined all the same."""
 _CLASHES = (
     *(
         "clear__doc__",
@@ -414,26 +415,36 @@ _ENV_311 = (
 )
 
 _QUIRKS: dict[str, tuple[tuple[Step, ...], tuple[str, ...], tuple[tuple[str, str], ...]]] = {
-    "3.11": ((*_PATCH_311, *_one_unit()), ("--with-system-ffi",), _ENV_311),
-    "3.13": (_one_unit(), (), ()),
+    "3.11": (_PATCH_311, ("--with-system-ffi",), _ENV_311),
 }
 """By series: further steps before configure, further options of it, further environment."""
+_UNITED = frozenset({"3.11", "3.13"})
+"""The series whose evaluation loop can be compiled as one unit."""
+_LTO = {"gcc": "-flto=auto -fuse-linker-plugin"}
+"""What is added to compile and to link with, by the kind of toolchain: for those with link-time optimisation. How many
+threads do it changes nothing about the result."""
 
 
 USE_PROFILE = "-fprofile-use -fprofile-correction -fprofile-partial-training -Wno-missing-profile"
 """Partial training: what the training never reached is optimised as without a profile, not for size."""
 
 
-def _configured(series: str, *, tests: bool) -> tuple[tuple[Step, ...], tuple[tuple[str, str], ...]]:
+def _configured(series: str, toolchain: str, *, tests: bool) -> tuple[tuple[Step, ...], tuple[tuple[str, str], ...]]:
     """Return the steps up to a configured tree, and the environment of those and of the ones that follow."""
     steps, options, env = _QUIRKS.get(series, ((), (), ()))
-    environment = tuple({**dict(_ENV), **dict(env)}.items())
+    environment = {**dict(_ENV), **dict(env)}
+    if lto := _LTO.get(toolchain.partition("-")[0]):
+        for name in ("CFLAGS_NODIST", "LDFLAGS_NODIST"):
+            environment[name] += f" {lto}"
+    elif series in _UNITED:
+        steps = (*steps, *_one_unit())
     configure = tuple(word for word in _CONFIGURE if not (tests and word == "--disable-test-modules"))
-    return (*_COMMON, *steps, Run(argv=(*configure, *options), env=environment)), environment
+    variables = tuple(environment.items())
+    return (*_COMMON, *steps, Run(argv=(*configure, *options), env=variables)), variables
 
 
-def _compile(version: str, environment: tuple[tuple[str, str], ...]) -> tuple[Step, ...]:
-    profile = PROFILES.get(version)
+def _compile(version: str, toolchain: str, environment: tuple[tuple[str, str], ...]) -> tuple[Step, ...]:
+    profile = profile_for(version, toolchain)
     if profile is None:
         return (Run(argv=("make",), env=environment),)
     return (
@@ -444,21 +455,22 @@ def _compile(version: str, environment: tuple[tuple[str, str], ...]) -> tuple[St
     )
 
 
-def recipe_for(source: Source, *, tests: bool = False) -> Recipe:
+def recipe_for(source: Source, toolchain: str = PINNED, *, tests: bool = False) -> Recipe:
     """Return how this release of CPython is built: with its frozen profile, if there is one.
 
     Args:
         source: the release.
+        toolchain: the name of what it is compiled with.
         tests: also build the extension modules that are there for CPython's own tests.
     """
     series = series_of(source.version)
-    configured, environment = _configured(series, tests=tests)
+    configured, environment = _configured(series, toolchain, tests=tests)
     return Recipe(
         name="cpython",
         source=source,
         steps=(
             *configured,
-            *_compile(source.version, environment),
+            *_compile(source.version, toolchain, environment),
             Run(argv=("make", "-j1", "install", "DESTDIR={work}/dest"), env=environment),
             Copy(pattern=f"{{work}}/dest{PREFIX}/*", into="{out}"),
             Copy(pattern="{src}/Modules/expat/COPYING", into="{out}/licenses/expat"),
@@ -483,15 +495,16 @@ def flags_of(recipe: Recipe) -> dict[str, object]:
     return {"configure": configure, **environment, **profile}
 
 
-def training_for(source: Source, workload: str) -> Recipe:
+def training_for(source: Source, workload: str, toolchain: str = PINNED) -> Recipe:
     """Return how a profile of this release is made; the artifact holds `profile.tar`.
 
     Args:
         source: the release.
+        toolchain: the name of what it is compiled with.
         workload: the text of a program to run besides `-m test --pgo`.
     """
     series = series_of(source.version)
-    configured, environment = _configured(series, tests=True)
+    configured, environment = _configured(series, toolchain, tests=True)
     return Recipe(
         name="cpython-profile",
         source=source,
@@ -520,4 +533,4 @@ def training_for(source: Source, workload: str) -> Recipe:
 
 
 CPYTHON: tuple[Recipe, ...] = tuple(recipe_for(source) for source in RELEASES)
-"""A recipe for each release, newest first."""
+"""A recipe for each release, newest first, for the pinned toolchain."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 PACKAGE = "ppbt"
 VERSION = "0.1.8"
+NAME = f"{PACKAGE}-{VERSION}"
+"""What the toolchain is called."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ import tarfile
 import tempfile
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from relenv.build import build
 from relenv.context import Context
@@ -30,10 +31,17 @@ from relenv.interpreter import Wanted, build_interpreter, releases_for, resolve_
 from relenv.recipes.cpython import recipe_for
 from relenv.ui import open_ui
 
+if TYPE_CHECKING:
+    from relenv.recipes.model import Recipe
+
 HERE = Path(__file__).parent
 NOBODY = 65534
 LEFT_OUT = {"network", "urlfetch", "largefile", "audio", "gui", "cpu", "walltime"}
 """Resources that a machine without a network, a sound card and a screen lacks, or that take long."""
+
+
+def _with_tests(recipe: Recipe, toolchain: str) -> Recipe:
+    return recipe_for(recipe.source, toolchain, tests=True)
 
 
 def main() -> int:
@@ -50,7 +58,7 @@ def main() -> int:
     context = Context(environ=os.environ, ui=open_ui(), jobs=args.jobs)
     releases = releases_for(Wanted(python=args.python))
     interpreter = build_interpreter(context, releases)
-    plan = resolve_plan(context, releases, aim_of=lambda recipe: recipe_for(recipe.source, tests=True))
+    plan = resolve_plan(context, releases, aim_of=_with_tests)
     tested = build(plan, context.workshop())[plan.aim.name].path
     source = context.sources.obtain(plan.aim.recipe.source).path
     with tempfile.TemporaryDirectory(prefix="relenv-cpython-") as name:

@@ -64,7 +64,7 @@ def _build(plan: Plan, cache: Cache, tmp_path: Path, **changes: object) -> dict[
         ui=open_ui(quiet=True),
         environ=changes.pop("environ", os.environ),  # type: ignore[arg-type]
         jobs=2,
-        toolchain=lambda: toolchain,
+        toolchain={toolchain.key: toolchain}.__getitem__,
         tarball=lambda _source: tarball,
     )
     return build(plan, shop)

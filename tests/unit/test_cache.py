@@ -460,10 +460,10 @@ def test_forgetting_waits_for_whoever_lays_it_out(cache: Cache, monkeypatch: pyt
 
 def test_versions_tells_of_profiles(tmp_path: Path) -> None:
     listed = json.loads(relenv(tmp_path / "cache", "--json", command="versions").stdout)
-    profiles = {version["version"]: version["profile"] for version in listed}
-    assert profiles["3.13.15"] is True
-    assert profiles["3.14.7"] is False
-    assert "frozen" in relenv(tmp_path / "cache", command="versions").stdout
+    profiles = {version["version"]: version["profiles"] for version in listed}
+    assert "ppbt-0.1.8" in profiles["3.13.15"]
+    assert profiles["3.14.7"] == []
+    assert "ppbt-0.1.8" in relenv(tmp_path / "cache", command="versions").stdout
 
 
 @pytest.mark.parametrize(("days", "said"), [(0.5, "today"), (1.5, "yesterday"), (40, "40 days ago")])
