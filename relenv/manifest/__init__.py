@@ -64,7 +64,7 @@ def _describe(
         "triplet": plan.platform.triplet,
         "key": key,
         "glibc": ".".join(map(str, floor)),
-        "toolchain": {"name": toolchain.name, "compiler": toolchain.compiler(), "sha256": toolchain.key},
+        "toolchain": {"name": toolchain.name, "compiler": toolchain.compiler(), "key": toolchain.key},
         "profile": {"file": profile.filename, "sha256": profile.sha256} if profile else None,
         "flags": flags_of(recipe),
         "library_flags": {name: BUILD_ENV[name] for name in ("CFLAGS", "CXXFLAGS", "LDFLAGS")},

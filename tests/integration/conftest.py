@@ -63,10 +63,12 @@ def relenv(data: Path) -> Relenv:
         cwd: Path | None = None,
         check: bool = True,
     ) -> Outcome:
+        # whatever else is in the cache: the same interpreter on every machine
+        own = {"RELENV_DATA": str(data), "RELENV_TOOLCHAIN": os.environ.get("RELENV_TOOLCHAIN", "ppbt")}
         done = subprocess.run(
             [sys.executable, "-m", "relenv", *map(str, arguments)],
             cwd=cwd,
-            env={**os.environ, "RELENV_DATA": str(data), **(env or {})},
+            env={**os.environ, **own, **(env or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -33,7 +33,8 @@ def test_the_pinned_one_is_listed(relenv: Relenv) -> None:
 @pytest.mark.nightly
 def test_one_from_source_works_where_it_was_moved_to(relenv: Relenv, tmp_path: Path) -> None:
     made = json.loads(relenv("toolchain", "build", "--json").stdout)
-    assert made in json.loads(relenv("toolchain", "list", "--json").stdout)
+    listed = json.loads(relenv("toolchain", "list", "--json", env={"RELENV_TOOLCHAIN": "gcc"}).stdout)
+    assert "3.13.15" in {one["key"]: one["builds"] for one in listed}[made["key"]]
     root = tmp_path / AWKWARD
     shutil.copytree(made["path"], root, symlinks=True)
     (tmp_path / "main.cc").write_text(HELLO)
@@ -57,3 +58,25 @@ def test_one_from_source_works_where_it_was_moved_to(relenv: Relenv, tmp_path: P
     # nothing of it knows where it was built
     leaks = subprocess.run(["grep", "-rl", "/work/gcc-", root], capture_output=True, text=True, check=False)
     assert leaks.stdout == ""
+
+
+@pytest.mark.nightly
+def test_it_builds_the_interpreter_where_it_was_fetched(relenv: Relenv, data: Path, tmp_path: Path) -> None:
+    dist = tmp_path / "dist"
+    made = json.loads(relenv("toolchain", "build", "--json", "--output", dist).stdout)
+    assert Path(made["tarball"]).name == f"toolchain-{made['name'].removeprefix('gcc-')}-{made['triplet']}.tar.xz"
+    # in a cache of its own, but for the sources
+    env = {"RELENV_DATA": str(tmp_path / "data"), "RELENV_TOOLCHAIN": ""}
+    fetched = json.loads(relenv("toolchain", "download", "--json", "--from", dist, env=env).stdout)
+    assert fetched["key"] == made["key"]
+    for name in ("downloads", "resolved"):
+        shutil.copytree(data / name, tmp_path / "data" / name, dirs_exist_ok=True)
+    python = json.loads(relenv("build", "--json", env=env).stdout)
+    manifest = json.loads((Path(python["path"]) / "relenv.json").read_text())
+    assert manifest["toolchain"]["name"] == made["name"]
+    assert manifest["profile"]
+    assert manifest["glibc"] == "2.17"
+    relenv("check", "--run", python["path"], env=env)
+    # made here or fetched, it is the same toolchain, and so is what it builds
+    again = json.loads(relenv("build", "--json", "--toolchain", "gcc").stdout)
+    assert again["key"] == python["key"]
