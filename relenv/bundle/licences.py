@@ -66,8 +66,7 @@ CLASSIFIERS = {
     "Eclipse Public License 2.0 (EPL-2.0)": "EPL-2.0",
     "European Union Public Licence 1.2 (EUPL 1.2)": "EUPL-1.2",
 }
-"""SPDX identifiers of what the last part of a classifier names (https://pypi.org/classifiers/); empty: it is not told
-which one is meant."""
+"""SPDX identifiers of what the last part of a trove classifier names (PEP 301); empty: it is not told which."""
 
 
 def licence_of(metadata: RawMetadata) -> str:
