@@ -7,6 +7,7 @@ Hence: the standard library only, nothing of relenv's, and relative imports.
 - `records`: finds such scripts in an environment, rewrites them, mends RECORD
 - `adopt`: makes `bin/pip*` and `python -m pip` come through here
 - `cli`: what those two run
+- `interrupted`: takes away what a pip that was killed left behind
 - `repair`: all of it, for an environment that another tool wrote into
 """
 

@@ -7,10 +7,12 @@ import os
 import site
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .adopt import adopt_pip
+from .interrupted import under_way
 from .records import reconcile
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from .records import Note
 
+CHANGING = frozenset({"install", "uninstall"})
+"""The commands of pip that change an environment."""
 USAGE = 2
 """Exit status for a command line that cannot be obeyed, as of pip and relenv."""
 
@@ -42,11 +46,14 @@ def main() -> int:
             f" move with it; its scripts run {prefix}/bin/python3 as long as that is there\n"
         )
     _leave_user_site(arguments)
-    began = time.time() - 1  # file systems round down
-    try:
-        return _pip(arguments)
-    finally:
-        _put_in_order(prefix, began)
+    with under_way(prefix) if CHANGING.intersection(arguments) else nullcontext(()) as remains:
+        for name in sorted({one.distribution for one in remains if one.distribution}):
+            sys.stderr.write(f"relenv: an earlier pip was cut short while it installed {name}, which has to be again\n")
+        began = time.time() - 1  # file systems round down
+        try:
+            return _pip(arguments)
+        finally:
+            _put_in_order(prefix, began)
 
 
 def heal() -> None:

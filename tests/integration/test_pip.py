@@ -17,7 +17,7 @@ from conftest import AWKWARD, say
 from wheels import make_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from conftest import Relenv
@@ -377,18 +377,36 @@ def test_installs_killed_half_way(relenv: Relenv, environment: Path, tmp_path: P
     )
     make_wheel(tmp_path, "one", console={"ones": "one:main"})
     pip(environment, "install", tmp_path / "one-1.0-py3-none-any.whl")
-    for delay in (0.4, 0.6, 0.8, 1.0, 1.2, 1.4):
-        with subprocess.Popen(
-            [environment / "bin/pip3", "install", "--no-index", "--force-reinstall", wheel],
-            env={},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            time.sleep(delay)
+    (site,) = environment.glob("lib/python3.*/site-packages")
+    noted = site / "many-1.0.dist-info"
+    # somebody else's, for whatever reason
+    (site / "bare-1.0.dist-info").mkdir()
+    time.sleep(1.1)
+
+    def half(path: Path) -> bool:
+        return path.is_dir() and not (path / "RECORD").exists()
+
+    moments: tuple[Callable[[], bool], ...] = (
+        *((lambda delay=delay: time.monotonic() - began >= delay) for delay in (0.4, 0.8, 1.2)),
+        # RECORD is what pip writes last: without it pip would refuse to go on
+        lambda: half(noted),
+        lambda: any(site.glob("~*")),
+    )
+    for moment in moments:
+        command = [environment / "bin/pip3", "install", "--no-index", "--force-reinstall", wheel]
+        with subprocess.Popen(command, env={}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            began = time.monotonic()
+            while process.poll() is None and not moment():
+                time.sleep(0.001)
             process.send_signal(signal.SIGKILL)
         assert say(environment / "bin/ones") == "one 1.0\n"
         assert say(environment / "bin/pip3", "--version").startswith("pip ")
-    pip(environment, "install", "--force-reinstall", wheel)
+    noted.mkdir(exist_ok=True)
+    (noted / "RECORD").unlink(missing_ok=True)
+    assert "an earlier pip was cut short while it installed many 1.0" in pip(environment, "install", wheel)
+    assert not any(site.glob("~*"))
+    assert not any(site.glob(".relenv*"))
+    (site / "bare-1.0.dist-info").rmdir()
     for place in moved(environment, tmp_path):
         assert say(place / "bin/one") == "one 1.0\n"
         in_order(relenv, place)

@@ -1,0 +1,125 @@
+"""What a pip that was killed leaves behind, taken away before the next one runs.
+
+pip writes RECORD last, and does not replace what has none: "uninstall-no-record-file". What it was about to replace
+lies beside it under a name with a tilde, which each later pip warns of. So each run leaves a mark while it is under
+way, and a mark whose process has gone says from when on such things are remains. Nothing else is touched.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MARK = ".relenv-pip-"
+"""How the name of a mark in site-packages begins; a process number follows."""
+ROUNDED = 1.0
+"""Seconds that a file system may round times down by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remains:
+    """Something that a killed pip left."""
+
+    path: Path
+    distribution: str = ""
+    """`name 1.0`, if this was noted of a distribution that is not installed, then."""
+
+
+@contextmanager
+def under_way(prefix: Path) -> Iterator[tuple[Remains, ...]]:
+    """Count as one of the environment's pips during the body.
+
+    Gives what killed ones had left, which is gone by then: only where no other pip is under way, since what that one
+    does looks the same (flock(2) of site-packages: it ends with its process).
+
+    Args:
+        prefix: the environment.
+    """
+    sites = records.site_packages(prefix)
+    locks = [os.open(site, os.O_RDONLY | os.O_CLOEXEC) for site in sites]
+    marks = [site / f"{MARK}{os.getpid()}" for site in sites]
+    try:
+        # where a lock cannot be had at all, nobody knows whether they are alone
+        gone = tuple(found for site, lock in zip(sites, locks, strict=True) if _alone(lock) for found in _clear(site))
+        for mark in marks:
+            with suppress(OSError):  # read-only: nothing will be installed either
+                mark.touch()
+        for lock in locks:
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_SH)
+        yield gone
+    finally:
+        for mark in marks:
+            with suppress(OSError):
+                mark.unlink()
+        for lock in locks:
+            os.close(lock)
+
+
+def _alone(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _clear(site: Path) -> Iterator[Remains]:
+    found = remains(site)
+    for one in found:
+        # what cannot be removed is as it was
+        with suppress(OSError):
+            if one.path.is_dir():
+                shutil.rmtree(one.path)
+            else:
+                one.path.unlink()
+            yield one
+    for mark in site.glob(f"{MARK}*"):
+        with suppress(OSError):
+            mark.unlink()
+
+
+def remains(site: Path) -> list[Remains]:
+    """Return what killed pips left, if any were killed.
+
+    Args:
+        site: the site-packages directory of an environment in which no pip is under way.
+    """
+    begun = [mark.stat().st_mtime for mark in site.glob(f"{MARK}*")]
+    if not begun:
+        return []
+    since = min(begun) - ROUNDED
+    stashed = [path for path in site.glob("~*") if path.lstat().st_ctime >= since]
+    halves = [path for path in incomplete(site) if path.lstat().st_ctime >= since]
+    ours = [
+        path for folder in (site.parents[2] / "bin", site / "pip", *site.glob("*.dist-info")) for path in _parts(folder)
+    ]
+    return [
+        *(Remains(path=path) for path in (*stashed, *ours)),
+        *(Remains(path=path, distribution=_distribution(path)) for path in halves),
+    ]
+
+
+def incomplete(site: Path) -> list[Path]:
+    """Return the .dist-info directories without a RECORD, by name."""
+    found = (path for path in site.glob("*.dist-info") if not path.name.startswith("~"))
+    return sorted(path for path in found if not (path / "RECORD").is_file())
+
+
+def _parts(folder: Path) -> list[Path]:
+    """Return what `records` was about to rename."""
+    return sorted(folder.glob(".relenv-*.part"))
+
+
+def _distribution(path: Path) -> str:
+    return path.name.removesuffix(".dist-info").replace("-", " ", 1)
