@@ -5,7 +5,8 @@
 Each build starts from an empty store, in a directory of its own, and differs from the others in user (with root),
 umask, locale, time zone, host name and clock (where the machine has `unshare` and `faketime`), number of jobs and PATH.
 `--chroot DIR` adds one in the root directory of another distribution, as `debootstrap trixie DIR` makes it, which has
-python3 with venv, make and perl. Sources and the toolchain come from the cache. Exit code 1 if anything differs.
+python3 with venv, make and perl. Sources and toolchains come from the cache; RELENV_TOOLCHAIN chooses, as ever. Exit
+code 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
 NOBODY = 65534
+CHOSEN = {name: value for name, value in os.environ.items() if name == "RELENV_TOOLCHAIN"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,10 +99,12 @@ def provisions() -> Path:
 
 
 def prepare(data: Path, user: int | None) -> None:
-    """Lay sources and the toolchain into an otherwise empty cache."""
+    """Lay sources and the toolchains into an otherwise empty cache."""
     data.mkdir(parents=True)
-    for name in ("relenv-cache.json", "toolchains", "downloads", "resolved"):
-        source = provisions() / name
+    cache = provisions()
+    built = [path.relative_to(cache) for path in cache.glob("store/gcc-*")]
+    for name in ("relenv-cache.json", "toolchains", "downloads", "resolved", *built):
+        source = cache / name
         shutil.copytree(source, data / name, symlinks=True) if source.is_dir() else shutil.copy2(source, data)
     if user is not None:
         for path in (data, *data.rglob("*")):
@@ -113,7 +117,7 @@ def run(build: Build, python: Path, work: Path, version: str) -> Path:
     place.mkdir(parents=True)
     place.chmod(0o777)
     prepare(place / "data", build.user)
-    env = {"PATH": os.environ["PATH"], "RELENV_DATA": str(place / "data"), **build.env}
+    env = {"PATH": os.environ["PATH"], "RELENV_DATA": str(place / "data"), **CHOSEN, **build.env}
     command = [*build.start]
     if build.user is not None:
         command += ["setpriv", "--reuid", str(build.user), "--regid", str(build.user), "--clear-groups"]
@@ -139,7 +143,7 @@ def run_inside(root: Path, version: str) -> Path:
             f"{seen}/venv/bin/pip install -q --no-index --find-links {seen}/wheels relenv; "
             f"exec {seen}/venv/bin/relenv build --python {version} --quiet --json --output {seen}/dist"
         )
-        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "RELENV_DATA": f"{seen}/data"}
+        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "RELENV_DATA": f"{seen}/data", **CHOSEN}
         packed = finish(["chroot", str(root), "sh", "-ec", script], f"in {root.name}", env=env, umask=0o022, cwd=root)
         kept = root / "tmp" / packed.name
         return Path(shutil.copy2(root / packed.relative_to("/"), kept))
