@@ -77,12 +77,12 @@ def _objection(member: tarfile.TarInfo, path: PurePosixPath, kinds: Mapping[Pure
         "its mode has setuid, setgid or sticky": member.mode & (stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX),
         "it lies below what is no directory": any(not kinds.get(parent, True) for parent in path.parents),
         "it is there twice": path in kinds and not (kinds[path] and member.isdir()),
-        "a link that leads out of the tree": member.issym() and _leads_out(path, member.linkname),
+        "a link that leads out of the tree": member.issym() and leads_out(path, member.linkname),
     }
     return next((reason for reason, true in objections.items() if true), "")
 
 
-def _leads_out(path: PurePosixPath, target: str) -> bool:
+def leads_out(path: PurePosixPath, target: str) -> bool:
     """Tell whether a link's target is, or might be, outside.
 
     The link lies in a real directory, so that `..` in front goes up by one name each. After a name it need not:

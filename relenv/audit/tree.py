@@ -9,6 +9,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +18,13 @@ from typing import TYPE_CHECKING
 
 from relenv.errors import CheckError, UsageError
 from relenv.store import remove_tree
+from relenv.unpack import leads_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _SERIES = re.compile(r"python(3\.\d+)")
+_NOT_OURS = "do not unpack it: no relenv made this"
 _UNIX = 3
 """zip's "made by" for Unix: only then do external attributes hold a mode."""
 
@@ -186,6 +189,7 @@ def _unpack(archive: Path, folder: Path) -> None:
             members = opened_zip.infolist()
             for member in members:
                 _refuse_escape(archive, member.filename)
+            _refuse_conflicts(archive, members)
             for member in members:
                 _extract(opened_zip, member, folder)
             # links come last: no member can be written through one
@@ -199,9 +203,16 @@ def _unpack(archive: Path, folder: Path) -> None:
 def _refuse_escape(archive: Path, name: str) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
-        raise CheckError(
-            f"{archive} has a member that leads out of it: {name!r}", hint="do not unpack it: no relenv made this"
-        )
+        raise CheckError(f"{archive} has a member that leads out of it: {name!r}", hint=_NOT_OURS)
+
+
+def _refuse_conflicts(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse names that come twice, or below one that is no directory: what is below a link may lie anywhere."""
+    leaves = Counter(PurePosixPath(member.filename) for member in members if not member.is_dir())
+    for path in (PurePosixPath(member.filename) for member in members):
+        if leaves[path] > 1 or not leaves.keys().isdisjoint(path.parents):
+            what = "that comes twice" if leaves[path] > 1 else "below what is no directory"
+            raise CheckError(f"{archive} has a member {what}: {str(path)!r}", hint=_NOT_OURS)
 
 
 def _is_link(member: zipfile.ZipInfo) -> bool:
@@ -221,15 +232,10 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) ->
 
 def _link(archive: Path, content: bytes, folder: Path, name: str) -> None:
     target = os.fsdecode(content)
-    inside = os.path.normpath(PurePosixPath(name).parent / target)
-    if target.startswith("/") or inside.split("/")[0] == "..":
-        raise CheckError(
-            f"{archive} has a link that leads out of it: {name!r} to {target!r}",
-            hint="do not unpack it: no relenv made this",
-        )
+    if leads_out(PurePosixPath(name), target):
+        raise CheckError(f"{archive} has a link that leads out of it: {name!r} to {target!r}", hint=_NOT_OURS)
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
     path.symlink_to(target)
 
 

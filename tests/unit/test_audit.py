@@ -324,8 +324,39 @@ def test_a_zip_may_not_lead_out(root: Path, tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("target", ["/etc", "../../x", ".."])
 def test_a_zip_may_have_no_link_that_leads_out(root: Path, tmp_path: Path, target: str) -> None:
-    link = {"tree/link": (target.encode(), stat.S_IFLNK | 0o777), "tree/link/x": (b"evil", 0o644)}
-    path = archive(tmp_path / "x.zip", packed(root) | (link if target != ".." else {"link": link["tree/link"]}))
+    name = "link" if target == ".." else "tree/link"
+    path = archive(tmp_path / "x.zip", packed(root) | {name: (target.encode(), stat.S_IFLNK | 0o777)})
+    with pytest.raises(CheckError, match="leads out"), opened(path):
+        pass
+
+
+def test_a_zip_may_have_nothing_below_a_link(root: Path, tmp_path: Path) -> None:
+    precious = put(tmp_path / "elsewhere", "precious", "precious")
+    link = stat.S_IFLNK | 0o777
+    # read as text, none of them leads out
+    deep = f"a/{'b/' * 20}"
+    links = {f"{deep}up": (f"{'../' * 21}".encode(), link)}
+    links |= {f"{deep}up/out": (f"{'../' * 20}{precious.parent}".encode(), link)}
+    links |= {f"{deep}up/out/precious": (b"gone", link)}
+    path = archive(tmp_path / "x.zip", packed(root) | links)
+    with pytest.raises(CheckError, match="below what is no directory"), opened(path):
+        pass
+    assert precious.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("names", "what"), [(["a/b", "a/b/c"], "below what is no directory"), (["a/b", "a//b"], "twice")]
+)
+def test_a_zip_may_have_no_names_in_each_others_way(root: Path, tmp_path: Path, names: list[str], what: str) -> None:
+    path = archive(tmp_path / "x.zip", packed(root) | dict.fromkeys(names, (b"", 0o644)))
+    with pytest.raises(CheckError, match=what), opened(path):
+        pass
+
+
+def test_a_link_of_a_zip_may_not_lead_out_by_another(root: Path, tmp_path: Path) -> None:
+    link = stat.S_IFLNK | 0o777
+    links = {"tree/lib/up": (b"..", link), "tree/lib/out": (b"up/../../etc", link)}
+    path = archive(tmp_path / "x.zip", packed(root) | links)
     with pytest.raises(CheckError, match="leads out"), opened(path):
         pass
 
