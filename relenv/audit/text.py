@@ -52,6 +52,21 @@ _SHORT = 2
 """Slashes in `/root/`: any longer path is no part of another one by chance."""
 _BEGINNING = re.compile(rb"[^\w.$})~-]\Z|[zZ\xda\xfa].\Z", re.DOTALL)
 """What may stand before a path: no letter as in `/src/root/`, or a string's type and length in a .pyc (marshal)."""
+_MARSHALLED = re.compile(rb"[zZ\xda\xfa](.)\Z", re.DOTALL)
+"""The type and the length of a short string, before it."""
+_LONGER = re.compile(rb"[\w.-]")
+"""What a name goes on with: `/opt/python` is not named by `/opt/python3`."""
+_USR = ("bin", "lib", "local", "sbin", "share")
+_VAR = ("cache", "lib", "run", "tmp")
+_TOP = (
+    *("bin", "boot", "data", "dev", "etc", "home", "lib", "lib64", "media", "mnt", "opt", "proc", "run", "sbin", "srv"),
+    *("sys", "tmp", "usr", "var"),
+)
+COMMON = frozenset(
+    Path("/", *parts)
+    for parts in ((), *((one,) for one in _TOP), *(("usr", one) for one in _USR), *(("var", one) for one in _VAR))
+)
+"""Directories of every machine: whoever speaks of `/tmp/x` does not mean somebody's home, though that can be one."""
 
 
 _HINTS = (
@@ -70,6 +85,8 @@ class _Needle:
 
     text: bytes
     what: str
+    vague: bool = False
+    """Whether any text may speak of a place of that name: it is looked for where places are those of this tree."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +103,8 @@ def check(tree: Tree, place: Place) -> Iterator[Finding]:
     loose: dict[str, list[_Hit]] = {"stale": [], "located": [], "built": []}
     for path in tree.files:
         data = _read(tree.root / path)
-        hits = [_Hit(path=path, text=text, what=what) for what, text in _personal(data, needles)]
+        wanted = needles if _tells(tree, path, data) else [needle for needle in needles if not needle.vague]
+        hits = [_Hit(path=path, text=text, what=what) for what, text in _personal(data, wanted)]
         package = tree.package(path)
         strict = not package or (data[:4] != MAGIC and _is_metadata(tree, path))
         if path.endswith(".pyc") and data[_PYC_FLAGS] == _TIMESTAMP:
@@ -109,10 +127,11 @@ def _needles(tree: Tree, place: Place) -> list[_Needle]:
     """Return what no file may say, the longest first: a home directory is the beginning of much else."""
     found = []
     for folder, what in ((place.cache, "relenv's cache"), (place.home, "a home directory")):
-        ways = {folder, folder.resolve()} - {Path("/")} if folder else ()
+        ways = {folder, folder.resolve()} - COMMON if folder else ()
         found += [_Needle(text=os.fsencode(way) + b"/", what=what) for way in ways]
-    if not tree.unpacked:
-        found.append(_Needle(text=os.fsencode(tree.root), what=_LOCATION))
+    if not tree.unpacked and tree.root not in COMMON:
+        vague = tree.root.parent == Path("/")
+        found.append(_Needle(text=os.fsencode(tree.root), what=_LOCATION, vague=vague))
     if place.user and place.host:
         found.append(_Needle(text=f"{place.user}@{place.host}".encode(), what="a user and a host"))
     # of a short name, or a plain word, it cannot be told that it means this host
@@ -132,15 +151,32 @@ def _personal(data: bytes, needles: Sequence[_Needle]) -> Iterator[tuple[str, st
     """Yield what is found of this machine, at most once for each needle."""
     for needle in needles:
         at = data.find(needle.text)
-        while at > 0 and needle.text.count(b"/") == _SHORT and not _BEGINNING.search(data, max(0, at - 2), at):
+        while at >= 0 and not _stands_alone(data, at, needle.text):
             at = data.find(needle.text, at + 1)
         if at >= 0:
             yield needle.what, _shown(data[at : at + _SHOWN])
 
 
+def _stands_alone(data: bytes, at: int, text: bytes) -> bool:
+    """Tell whether what was found is no part of another path or name."""
+    if not text.startswith(b"/"):
+        return True
+    before, end = data[max(0, at - 2) : at], at + len(text)
+    if before and text.count(b"/") <= _SHORT and not _BEGINNING.search(before):
+        return False
+    string = _MARSHALLED.search(before)
+    whole = string is not None and at + string[1][0] == end
+    return text.endswith(b"/") or whole or not _LONGER.match(data, end)
+
+
 def _shown(data: bytes) -> str:
     found = re.match(rb"[^\s\x00-\x1f\"'<>:;,\x80-\xff]*", data)
     return found[0].decode() if found else ""
+
+
+def _tells(tree: Tree, path: str, data: bytes) -> bool:
+    """Tell whether a file is written by a build or an install: the places that it names are not examples."""
+    return data[:4] != MAGIC and (any(fnmatchcase(path, glob) for glob in GENERATED) or _is_metadata(tree, path))
 
 
 def _is_metadata(tree: Tree, path: str) -> bool:

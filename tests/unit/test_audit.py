@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relenv.audit import Place, completeness, opened, run, scripts, text
+from relenv.audit import Place, Tree, completeness, opened, run, scripts, text
 from relenv.audit.binary import binaries
 from relenv.errors import CheckError, RelenvError, UsageError
 from relenv.pip_shim.scripts import trampoline
@@ -130,6 +130,38 @@ def test_a_short_home_is_not_found_inside_other_paths(root: Path) -> None:
             "lib/python3.13/__pycache__/b.pyc",
             "lib/python3.13/a.py",
         ]
+
+
+@pytest.mark.parametrize("home", ["/", TMP, "/usr", "/usr/local", "/var"])
+def test_a_home_that_every_machine_has_is_nobodys(root: Path, home: str) -> None:
+    put(root, "lib/python3.13/a.py", "'/usr/local/bin' '/tmp/x' '/var/log/x'\n")
+    put(root, "bin/other", "#!/usr/bin/env perl\n", mode=0o755)
+    with opened(root) as tree:
+        assert list(text.check(tree, Place(home=Path(home), cache=Path(home), user="", host=""))) == []
+
+
+def test_the_name_of_a_longer_directory_is_not_that_of_the_tree(root: Path) -> None:
+    put(root, "lib/python3.13/a.py", f"'{root}2/x' '{root}-old' 'x'")
+    put(root, "lib/python3.13/__pycache__/a.pyc", SETTLED + b"\xda\x63" + f"{root}3/x".encode())
+    assert found(root) == []
+    put(root, "lib/python3.13/a.py", f"'{root}2/x' '{root}'")
+    put(root, "lib/python3.13/__pycache__/a.pyc", SETTLED + b"\xda" + bytes([len(str(root))]) + f"{root}r".encode())
+    assert [one[2] for one in found(root)] == ["lib/python3.13/__pycache__/a.pyc", "lib/python3.13/a.py"]
+
+
+def test_a_tree_of_a_short_name_is_looked_for_in_what_is_written_there(root: Path) -> None:
+    needles = text._needles(Tree(root=Path("/env"), series="3.13", files=(), links=()), PLACE)
+    (env,) = [needle for needle in needles if needle.text == b"/env"]
+    assert env.vague
+    assert list(text._personal(b"#!/usr/bin/env python3\nprefix=/environment", [env])) == []
+    assert list(text._personal(b"#!/env/bin/python3\n", [env])) == [("the directory it is in", "/env/bin/python3")]
+    put(root, "lib/python3.13/os.py", "'/env'\n")
+    put(root, "lib/pkgconfig/z.pc", "prefix=/env\n")
+    with opened(root) as tree:
+        told = [path for path in tree.files if text._tells(tree, path, b"")]
+    assert "lib/pkgconfig/z.pc" in told
+    assert "bin/tool" in told
+    assert "lib/python3.13/os.py" not in told
 
 
 def test_a_package_may_name_the_home_of_its_builder(root: Path) -> None:
