@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import signal
 import sys
@@ -121,13 +122,18 @@ def _context(args: argparse.Namespace, environ: Mapping[str, str]) -> Context:
 
 
 def _open_streams() -> None:
-    """Let what a caller has closed (`>&-`) lead nowhere: else the next file to be opened would take its place."""
+    """Let what a caller has closed (`>&-`) lead nowhere: else the next file to be opened would take its place.
+
+    Names of files are bytes, and are printed as those where they are not of the terminal's encoding.
+    """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - stderr
         os.set_inheritable(number, True)  # noqa: FBT003 - its only parameter
     os.close(number)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - as long as we live
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def _stand_somewhere() -> None:

@@ -54,3 +54,20 @@ def test_a_directory_that_is_gone_is_named(tmp_path: Path) -> None:
     done = subprocess.run(["sh", "-c", script], check=False, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("error: the current directory does not exist any more\nhint: ")
+
+
+def test_a_name_that_is_no_text_is_printed_as_it_is(tmp_path: Path) -> None:
+    place = os.fsencode(tmp_path) + b"/\xff"
+    os.mkdir(place)  # noqa: PTH102 - no text
+    environ = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    argv = [sys.executable, "-m", "relenv", "repair", "--dry-run", place]
+    (tmp_path / os.fsdecode(b"\xff/lib/python3.13/relenv_pip")).mkdir(parents=True)
+    (tmp_path / os.fsdecode(b"\xff/lib/python3.13/relenv_pip/__init__.py")).touch()
+    (tmp_path / os.fsdecode(b"\xff/relenv.json")).write_text("{}")
+    script = tmp_path / os.fsdecode(b"\xff/bin/\xfe")
+    script.parent.mkdir()
+    script.write_text("#!/opt/x/python3\n")
+    script.chmod(0o755)
+    done = subprocess.run(argv, env=environ, check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert b"bin/\xfe finds its interpreter beside itself\n" in done.stdout
