@@ -82,7 +82,8 @@ def create(
         refuse_occupied(root)
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".part", dir=root.parent))
+        # of its name what leaves room for the rest
+        partial = Path(tempfile.mkdtemp(prefix=f".{root.name[:50]}.", suffix=".part", dir=_workplace(root)))
     except OSError as error:
         raise OutputError(f"{root} cannot be created: {error.strerror}") from error
     try:
@@ -93,7 +94,7 @@ def create(
         _put(partial, root, force=force, ui=ui)
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            refuse_occupied(root)
+            refuse_occupied(root, but=partial)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         hint = "make room, or choose a place on another disk" if full else ""
         raise OutputError(f"{root} cannot be created: {error.strerror}", hint=hint) from error
@@ -102,9 +103,21 @@ def create(
     return Environment(root=root, interpreter=interpreter)
 
 
+def _workplace(root: Path) -> Path:
+    """Return where an environment is made before it is moved to its place: beside it, or in it if that cannot be."""
+    beside = root.parent
+    if (
+        root.is_dir()
+        and not _is_occupied(root)
+        and (root.stat().st_dev != beside.stat().st_dev or not os.access(beside, os.W_OK))
+    ):
+        return root
+    return beside
+
+
 def _put(partial: Path, root: Path, *, force: bool, ui: Ui | None) -> None:
     """Move a finished environment to its place."""
-    if force and _is_occupied(root):
+    if force and _is_occupied(root, partial):
         aside = _free_name(root)
         # by rename: an environment in the place of which another is put works as the one or as the other
         root.rename(aside)
@@ -118,7 +131,7 @@ def _put(partial: Path, root: Path, *, force: bool, ui: Ui | None) -> None:
         elif ui:
             ui.warn(f"what was in {root} is in {aside} now: it was not, or not only, an environment")
     elif root.is_dir():
-        refuse_occupied(root)
+        refuse_occupied(root, but=partial)
         # it stays the directory that it is: somebody's current one, a mount point
         for entry in partial.iterdir():
             entry.rename(root / entry.name)
@@ -143,13 +156,17 @@ def _free_name(root: Path) -> Path:
     )
 
 
-def refuse_occupied(root: Path) -> None:
+def refuse_occupied(root: Path, *, but: Path | None = None) -> None:
     """Refuse a place where something is already.
+
+    Args:
+        root: the place.
+        but: what may be in it.
 
     Raises:
         OutputError: it is neither free nor an empty directory.
     """
-    if _is_occupied(root):
+    if _is_occupied(root, but):
         what = "an environment" if (root / MANIFEST).is_file() else "what is there"
         raise OutputError(
             f"{root} exists already",
@@ -157,9 +174,9 @@ def refuse_occupied(root: Path) -> None:
         )
 
 
-def _is_occupied(root: Path) -> bool:
+def _is_occupied(root: Path, but: Path | None = None) -> bool:
     try:
-        return root.is_symlink() or (root.exists() and (not root.is_dir() or any(root.iterdir())))
+        return root.is_symlink() or (root.exists() and (not root.is_dir() or not {but}.issuperset(root.iterdir())))
     except OSError as error:
         raise OutputError(f"{root} cannot be created: {error.strerror}") from error
 

@@ -159,3 +159,23 @@ def test_another_user_may_use_it_read_only(environment: Path) -> None:
         [sys.executable, "-c", code, environment / "bin/http"], capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "3.2.4", done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_it_is_laid_out_on_a_mount_point(relenv: Relenv, interpreter: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    place = tmp_path / "place"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        relenv("create", place)
+        say(place / "bin/pip3", "--version")
+        assert not list(place.glob(".*"))
+        assert relenv("create", place, check=False).errors[0] == f"error: {place} exists already"
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_a_name_may_be_as_long_as_the_file_system_allows(relenv: Relenv, interpreter: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    relenv("create", tmp_path / ("ö" * 127))
+    say(tmp_path / ("ö" * 127) / "bin/pip3", "--version")
