@@ -40,14 +40,14 @@ def check(tree: Tree, facts: Sequence[Binary | Broken]) -> Iterator[Finding]:
 def extensions(tree: Tree, facts: Sequence[Binary | Broken]) -> frozenset[str]:
     """Return the names of the extension modules of the standard library that a tree has.
 
-    They are files in lib-dynload, or part of the program.
+    They are files in lib-dynload, or part of the program or its libpython.
     """
     folder = f"{tree.library}/lib-dynload/"
     files = {path[len(folder) :].split(".")[0] for path in tree.files if path.startswith(folder) and ".so" in path}
     linked = {
         name.removeprefix(ENTRY)
         for one in facts
-        if isinstance(one, Binary) and one.path == "bin/python3"
+        if isinstance(one, Binary) and (one.path == tree.program or one.name.startswith("libpython"))
         for name in one.defined
         if name.startswith(ENTRY)
     }

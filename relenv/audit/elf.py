@@ -14,7 +14,7 @@ from relenv.audit.grouping import per_package
 from relenv.audit.model import Finding, Floor, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from relenv.audit.tree import Tree
 
@@ -69,7 +69,8 @@ def check(tree: Tree, facts: Iterable[Binary | Broken]) -> Iterator[Finding]:
     found = tuple(facts)
     yield from _broken(tree, [one for one in found if isinstance(one, Broken)])
     every = [one for one in found if isinstance(one, Binary)]
-    main = next((one for one in every if one.path == "bin/python3"), None)
+    yield from _hollow(tree, {one.path for one in found})
+    main = next((one for one in every if one.path == tree.program), None)
     if main is None:
         yield Finding(
             severity=Severity.ERROR,
@@ -112,6 +113,19 @@ def _broken(tree: Tree, found: Sequence[Broken]) -> Iterator[Finding]:
             what=f"begins as an ELF file, but cannot be read as one: {one.reason}",
             hint="install its package again" if tree.package(one.path) else "make the environment anew",
         )
+
+
+def _hollow(tree: Tree, binaries: Collection[str]) -> Iterator[Finding]:
+    """Yield what has the name of an extension module and is none: cut short to nothing, or overwritten."""
+    for path in tree.files:
+        if fnmatchcase(path, f"{tree.library}/lib-dynload/*.so") and path not in binaries:
+            yield Finding(
+                severity=Severity.ERROR,
+                check="elf",
+                file=path,
+                what="has the name of an extension module, but is no ELF file",
+                hint="make the environment anew",
+            )
 
 
 def _strangers(tree: Tree, found: Sequence[Binary], main: Binary) -> Iterator[Finding]:

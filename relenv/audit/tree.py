@@ -74,6 +74,13 @@ class Tree:
         """Where packages are installed."""
         return f"{self.library}/site-packages"
 
+    @cached_property
+    def program(self) -> str:
+        """The file that bin/python3 is or, as in most Pythons but ours, leads to; relative to the root."""
+        path = self.root / "bin" / "python3"
+        target = path.resolve()
+        return target.relative_to(self.root).as_posix() if target.is_relative_to(self.root) else "bin/python3"
+
     @property
     def python(self) -> str:
         """The version in its own header: that file is there in every interpreter."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from relenv.audit import Severity, elf
+from relenv.audit import Severity, completeness, elf
 from relenv.audit.binary import Binary, Broken, Requirement, Symbol, binaries
 from relenv.audit.closure import closures, expand
 from relenv.audit.tree import Tree
@@ -152,6 +152,25 @@ def test_symbols_without_a_version_may_be_those_of_libm() -> None:
 def test_nothing_is_said_of_symbols_whose_library_is_missing() -> None:
     lacks = binary(WHEEL, needed=("libgone.so",), undefined=frozenset({Symbol("gone", "", "")}))
     assert found(lacks) == [("error", "needed", WHEEL)]
+
+
+def test_bin_python3_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3.13").touch()
+    (tmp_path / "bin/python3").symlink_to("python3.13")
+    program = replace(PYTHON, path="bin/python3.13", defined=frozenset({"PyInit__one"}))
+    library = binary("lib/libpython3.13.so.1.0", defined=frozenset({"PyInit_math"}))
+    assert list(elf.check(tree(root=tmp_path), (program, library))) == []
+    assert completeness.extensions(tree(root=tmp_path), (program, library)) == {"math"}
+    (tmp_path / "bin/python3").unlink()
+    (tmp_path / "bin/python3").symlink_to("/usr/bin/env")
+    (one,) = elf.check(tree(root=tmp_path), (program,))
+    assert (one.file, one.what) == ("bin/python3", "is not an ELF program")
+
+
+def test_an_extension_module_that_is_empty_is_none() -> None:
+    (one,) = elf.check(tree(files=(EXTENSION, "bin/python3")), (PYTHON,))
+    assert (one.severity, one.check, one.file) == ("error", "elf", EXTENSION)
 
 
 def test_programs_for_other_machines_are_data() -> None:
