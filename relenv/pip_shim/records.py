@@ -228,7 +228,10 @@ def _mended(record: Path, contents: Mapping[str, bytes], folders: Collection[byt
         return None
     if not any(folder in data for folder in folders):
         return None
-    mended = mend(data, contents)
+    try:
+        mended = mend(data, contents)
+    except csv.Error:  # damaged: a quotation that does not end; pip will say so
+        return None
     return None if mended == data else mended
 
 

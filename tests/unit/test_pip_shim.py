@@ -285,6 +285,14 @@ def test_record_written_from_a_script_that_changed_since_is_mended_while_it_is_n
     assert wrong_rows(env) == ["../../../bin/a"]
 
 
+def test_a_damaged_record_keeps_no_script_from_its_trampoline(env: Env) -> None:
+    path = env.script("one", shebang(env))
+    damaged = env.file("pkg-1.0.dist-info/RECORD", '../../../bin/one,,\n"' + "x" * 200_000)
+    before = damaged.read_bytes()
+    assert records.reconcile(env.root).rewritten == (path,)
+    assert damaged.read_bytes() == before
+
+
 def test_missing_environment_has_nothing_to_do(tmp_path: Path) -> None:
     assert records.reconcile(tmp_path / "none") == records.Report(rewritten=(), left=(), denied=())
 
