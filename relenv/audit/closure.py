@@ -66,7 +66,8 @@ def _index(tree: Tree, loaded: Sequence[Binary]) -> dict[str, Binary]:
     """Return the files by every path that leads to them."""
     files = {binary.path: binary for binary in loaded}
     for link in tree.links:
-        target = os.path.relpath((tree.root / link).resolve(), tree.root)
+        # not Path.resolve: before 3.13 it raises where links lead in a circle
+        target = os.path.relpath(os.path.realpath(tree.root / link), tree.root)
         if target in files:
             files[link] = files[target]
     return files

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from relenv.audit.binary import Binary
 from relenv.audit.model import Finding, Severity
 from relenv.manifest import MANIFEST
+from relenv.pip_shim.repair import is_lost
 from relenv.recipes.cpython import EXTENSIONS
 
 if TYPE_CHECKING:
@@ -27,14 +28,30 @@ def check(tree: Tree, facts: Sequence[Binary | Broken]) -> Iterator[Finding]:
     yield from _extensions(tree, extensions(tree, facts))
     for link in tree.links:
         yield from _link(tree, link)
-    if MANIFEST not in tree.files:
-        yield Finding(
-            severity=Severity.WARNING,
-            check="manifest",
-            file=MANIFEST,
-            what="is missing: what this was made of cannot be told",
-            hint="if relenv made this, make it anew",
-        )
+    yield from _manifest(tree)
+
+
+def _manifest(tree: Tree) -> Iterator[Finding]:
+    """Yield what keeps a manifest from being read, and other names of python3 that an unpacking has lost."""
+    told, hint = _described(tree), "if relenv made this, make it anew"
+    if told is None:
+        what = "is no JSON object" if MANIFEST in tree.files else "is missing"
+        what = f"{what}: what this was made of cannot be told"
+        yield Finding(severity=Severity.WARNING, check="manifest", file=MANIFEST, what=what, hint=hint)
+    elif "bundle" not in told:
+        for name in ("bin/python", f"bin/python{tree.series}"):
+            if is_lost(tree.root / name):
+                what = "is not there as another name of bin/python3"
+                yield Finding(severity=Severity.WARNING, check="link", file=name, what=what, hint="relenv repair DIR")
+
+
+def _described(tree: Tree) -> dict[str, object] | None:
+    """Return what the manifest says; None if there is none, or it cannot be read."""
+    try:
+        manifest = json.loads((tree.root / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) else None
 
 
 def extensions(tree: Tree, facts: Sequence[Binary | Broken]) -> frozenset[str]:
@@ -83,11 +100,7 @@ def _extensions(tree: Tree, found: frozenset[str]) -> Iterator[Finding]:
 
 def _is_pruned(tree: Tree) -> bool:
     """Tell whether a tree is a bundle from which extension modules may have been left out."""
-    try:
-        manifest = json.loads((tree.root / MANIFEST).read_bytes())
-    except (OSError, ValueError):
-        return False
-    bundle = manifest.get("bundle") if isinstance(manifest, dict) else None
+    bundle = (_described(tree) or {}).get("bundle")
     return isinstance(bundle, dict) and bundle.get("prune") == "max"
 
 

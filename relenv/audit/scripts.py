@@ -6,20 +6,19 @@ import base64
 import hashlib
 import json
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from relenv.audit.model import Finding, Severity
 from relenv.pip_shim import adopt, scripts
+from relenv.pip_shim.repair import SYSTEM, rule
 from relenv.relocate.elf import MAGIC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from relenv.audit.tree import Record, Row, Tree
-
-SYSTEM = ("/bin/", "/usr/bin/")
-"""Where a shebang may point: what stands there is the host's, wherever the tree is."""
 
 _MEND = "relenv repair DIR"
 _EXECUTABLE = 0o100
@@ -27,10 +26,14 @@ _EXECUTABLE = 0o100
 
 def check(tree: Tree) -> Iterator[Finding]:
     """Yield the scripts that a move breaks, and the files that are not as they were installed."""
+    ours = rule(tree.root)
     for path in tree.files:
         if path.startswith("bin/") and not path.endswith(".pyc"):
-            yield from _script(tree, path)
+            yield from _script(tree, path, ours)
     for record in tree.records:
+        if record.damage:
+            again = f"install {record.distribution.partition(' ')[0]} again"
+            yield _error(record.path, "record", f"cannot be read to its end: {record.damage}", again)
         for row in record.rows:
             yield from _row(tree, record, row)
     yield from _shim(tree)
@@ -38,7 +41,7 @@ def check(tree: Tree) -> Iterator[Finding]:
     yield from _startup(tree)
 
 
-def _script(tree: Tree, path: str) -> Iterator[Finding]:
+def _script(tree: Tree, path: str, ours: Callable[[Path, str], bool]) -> Iterator[Finding]:
     file = tree.root / path
     data = _content(file)
     if not data.startswith((b"#!", MAGIC)):
@@ -47,7 +50,8 @@ def _script(tree: Tree, path: str) -> Iterator[Finding]:
         yield _error(path, "mode", "is not executable", "unpack with a program that restores modes, such as unzip")
     if data.startswith(MAGIC):
         return
-    what, hint = _shebang(data, os.path.relpath("bin/python3", os.path.dirname(path)))  # noqa: PTH120 - no Path
+    interpreter = os.path.relpath("bin/python3", os.path.dirname(path))  # noqa: PTH120 - no Path
+    what, hint = _shebang(data, interpreter, partial(ours, file))
     if what:
         yield _error(path, "shebang", what, hint)
     elif _first_words(data)[:1] == ["/usr/bin/env"] and scripts.is_python(_first_words(data)[-1]):
@@ -60,12 +64,12 @@ def _script(tree: Tree, path: str) -> Iterator[Finding]:
         )
 
 
-def _shebang(data: bytes, interpreter: str) -> tuple[str, str]:
+def _shebang(data: bytes, interpreter: str, ours: Callable[[str], bool]) -> tuple[str, str]:
     """Return what is wrong with how a script finds its interpreter, and what helps; nothing if all is well."""
     if scripts.carries(data, interpreter):
         return "", ""
     try:
-        wanted = scripts.rewrite(data, lambda name: not name.startswith(SYSTEM), interpreter=interpreter)
+        wanted = scripts.rewrite(data, ours, interpreter=interpreter)
     except scripts.ScriptError as error:
         return f"has a shebang that a move breaks, and cannot get a trampoline: {error}", "run it as bin/python3 FILE"
     words = _first_words(data)
@@ -129,15 +133,25 @@ def _compare(path: Path, wanted: str) -> str:
 
 def _shim(tree: Tree) -> Iterator[Finding]:
     """Yield what of pip does not lead to the shim: scripts that it installs would break with a move."""
-    path = f"{tree.site}/pip/__main__.py"
-    if path in tree.files and (tree.root / path).read_bytes() != adopt.MAIN:
+    if f"{tree.site}/pip/__main__.py" not in tree.files:
+        return
+    stock = {path.relative_to(tree.root).as_posix() for path in adopt.stock(tree.root)}
+    shim = f"{tree.library}/relenv_pip"
+    for path, what in (
+        *((path, "is pip's own") for path in sorted(stock & set(tree.files)) if not _leads_to_shim(tree, path)),
+        *(((shim, "is missing"),) if f"{shim}/__init__.py" not in tree.files else ()),
+    ):
         yield Finding(
             severity=Severity.WARNING,
             check="shim",
             file=path,
-            what="is pip's own: scripts that it installs keep the place of the environment in them",
+            what=f"{what}: scripts that pip installs keep the place of the environment in them",
             hint=_MEND,
         )
+
+
+def _leads_to_shim(tree: Tree, path: str) -> bool:
+    return path.startswith("bin/") and b"relenv_pip" in (tree.root / path).read_bytes()
 
 
 def _origins(tree: Tree) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 import stat
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _SERIES = re.compile(r"python(3\.\d+)")
 _NOT_OURS = "do not unpack it: no relenv made this"
+_LONGEST = 4096
+"""PATH_MAX of Linux."""
 _UNIX = 3
 """zip's "made by" for Unix: only then do external attributes hold a mode."""
 
@@ -48,6 +51,8 @@ class Record:
     distribution: str
     """Name and version as the .dist-info directory has them: `httpie 3.2.4`."""
     rows: tuple[Row, ...]
+    damage: str = ""
+    """Why it cannot be read to its end; empty if it can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,12 +254,23 @@ def _link(archive: Path, content: bytes, folder: Path, name: str) -> None:
 def _record(tree: Tree, path: str) -> Record:
     text = (tree.root / path).read_text(encoding="utf-8", errors="surrogateescape")
     folder = PurePosixPath(path).parent
-    rows = []
-    for fields in csv.reader(text.splitlines()):
-        if fields and fields[0]:
-            name, digest, size = (*fields, "", "")[:3]
-            # normpath, not resolve: a RECORD says nothing of links
-            inside = name if name.startswith("/") else os.path.normpath(f"{tree.site}/{name}")
-            rows.append(Row(path=inside, digest=digest, size=size))
+    rows: list[Row] = []
+    damage = ""
+    try:
+        rows.extend(
+            _recorded(tree, *(*fields, "", "")[:3])
+            for fields in csv.reader(io.StringIO(text, newline=""))
+            if fields and fields[0]
+        )
+    except csv.Error as error:  # a quotation that does not end makes a field of all that follows
+        damage = str(error)
     name, _, version = folder.name.removesuffix(".dist-info").rpartition("-")
-    return Record(path=path, distribution=f"{name} {version}".strip(), rows=tuple(rows))
+    return Record(path=path, distribution=f"{name} {version}".strip(), rows=tuple(rows), damage=damage)
+
+
+def _recorded(tree: Tree, name: str, digest: str, size: str) -> Row:
+    if "\n" in name or len(name) > _LONGEST:
+        raise csv.Error("a quotation in it does not end")
+    # normpath, not resolve: a RECORD says nothing of links
+    inside = name if name.startswith("/") else os.path.normpath(f"{tree.site}/{name}")
+    return Row(path=inside, digest=digest, size=size)

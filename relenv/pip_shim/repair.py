@@ -9,6 +9,7 @@ and what can be run may be run. What was in order stays as it was, to the byte.
 from __future__ import annotations
 
 import json
+import os
 import stat
 import sys
 from configparser import ConfigParser
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 SYSTEM = ("/bin/", "/usr/bin/")
 """Where a shebang may point: what stands there is the host's, wherever the environment is."""
 _PROGRAM = (b"#!", b"\x7fE")
+_TARGET = b"python3"
+"""What links in bin/ that are other names of python3 lead to."""
 _READ = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
@@ -53,7 +56,7 @@ def repair(prefix: Path, *, dry_run: bool = False) -> list[Deed]:
     found = [*_modes(prefix, dry_run=dry_run), *_links(prefix, dry_run=dry_run)]
     pip = adopt.stock(prefix)
     refused = () if dry_run else adopt.adopt_pip(prefix)
-    report = records.reconcile(prefix, is_ours=_rule(prefix), since=0, dry_run=dry_run)
+    report = records.reconcile(prefix, is_ours=rule(prefix), since=0, dry_run=dry_run)
     denied = {note.path: note.reason for note in (*refused, *report.denied)}
     told = dict.fromkeys(pip, "leads to relenv's pip, which keeps scripts relocatable")
     told |= {path: "finds its interpreter beside itself" for path in report.rewritten if path not in pip}
@@ -91,9 +94,24 @@ def _links(prefix: Path, *, dry_run: bool) -> Iterator[Deed]:
     series = [path.name for path in prefix.glob("lib/python3.*") if path.is_dir()]
     for name in ("python", *series):
         path = prefix / "bin" / name
-        if not path.exists() and not path.is_symlink():
-            act = partial(path.symlink_to, "python3")
+        if is_lost(path):
+            act = partial(_link, path)
             yield _attempt(prefix, path, "is another name of python3 again", act, dry_run=dry_run)
+
+
+def is_lost(name: Path) -> bool:
+    """Tell whether another name of python3 is not there, or is a file with the text of the link that it was."""
+    if name.is_symlink():
+        return False
+    try:
+        return name.stat().st_size == len(_TARGET) and name.read_bytes() == _TARGET
+    except OSError:
+        return not name.exists()
+
+
+def _link(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to(os.fsdecode(_TARGET))
 
 
 def _attempt(prefix: Path, path: Path, what: str, act: Callable[[], None], *, dry_run: bool) -> Deed:
@@ -105,7 +123,7 @@ def _attempt(prefix: Path, path: Path, what: str, act: Callable[[], None], *, dr
     return _deed(prefix, path, what)
 
 
-def _rule(prefix: Path) -> Callable[[Path, str], bool]:
+def rule(prefix: Path) -> Callable[[Path, str], bool]:
     """Return which Pythons are taken for the environment's own, wherever they are.
 
     What installers generate is for no other, and nobody writes an absolute path outside of the system's into a script

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relenv.audit import Place, Tree, completeness, opened, run, scripts, text
-from relenv.audit.binary import binaries
+from relenv.audit.binary import Binary, binaries
+from relenv.audit.closure import closures
+from relenv.environment import repair
 from relenv.errors import CheckError, RelenvError, UsageError
+from relenv.pip_shim import adopt
 from relenv.pip_shim.scripts import trampoline
 from relenv.recipes.cpython import EXTENSIONS
 
@@ -36,7 +39,8 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "tree"
     for name in EXTENSIONS["3.13"]:
         put(root, f"lib/python3.13/lib-dynload/{name}.cpython-313-x86_64-linux-gnu.so", "")
-    put(root, "bin/python3", "", mode=0o755)
+    for name in ("python3", "python", "python3.13"):
+        put(root, f"bin/{name}", "", mode=0o755)
     put(root, "bin/tool", trampoline(b"print('hello')\n"), mode=0o755)
     put(root, "relenv.json", "{}")
     put(root, f"{SITE}/pkg/__init__.py", "")
@@ -87,7 +91,7 @@ def test_a_whole_tree_is_clean(root: Path) -> None:
 def test_nothing_of_this_machine_is_in_a_file_of_ours(root: Path, name: str, said: str) -> None:
     magic = b"\x7fELF\0" if ".so" in name else b""
     put(root, name, magic + f"x = '{said.format(root=root)}'\n".encode(), mode=0o755)
-    (one,) = findings(root)
+    (one,) = [finding for finding in findings(root) if finding.check != "manifest"]
     assert (one.severity, one.check, one.file) == ("error", "leak", name)
     assert said.format(root=root)[:20] in one.what
 
@@ -400,6 +404,47 @@ def test_a_damaged_zip_is_said_to_be(root: Path, tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(CheckError, match="damaged"), opened(path):
         pass
+
+
+def test_a_record_that_cannot_be_read_is_a_finding(root: Path) -> None:
+    for damage in ("x" * 5000, '"' + "x" * 200_000, '"a\nb"'):
+        record(root, ["bin/tool"], f"{damage},,")
+        assert found(root) == [("error", "record", f"{SITE}/pkg-1.0.dist-info/RECORD")]
+
+
+def test_what_a_repair_would_mend_is_named(root: Path) -> None:
+    python = "#!/usr/bin/python3\nprint()\n"
+    put(root, "bin/gen", python, mode=0o755)
+    put(root, "bin/own", python, mode=0o755)
+    put(root, f"{SITE}/pkg-1.0.dist-info/entry_points.txt", "[console_scripts]\ngen = pkg:main\n")
+    (root / "bin/python").write_bytes(b"python3")
+    (root / "bin/python3.13").unlink()
+    put(root, "relenv.json", "[")
+    assert found(root) == [("error", "shebang", "bin/gen"), ("warning", "manifest", "relenv.json")]
+    put(root, "relenv.json", "{}")
+    put(root, f"{SITE}/pip/__main__.py", adopt.MAIN)
+    put(root, "bin/pip3", trampoline(b"from pip import main\n"), mode=0o755)
+    assert found(root) == [
+        ("error", "shebang", "bin/gen"),
+        ("warning", "shim", "bin/pip3"),
+        ("warning", "shim", "lib/python3.13/relenv_pip"),
+        ("warning", "link", "bin/python"),
+        ("warning", "link", "bin/python3.13"),
+    ]
+    named = {file for _, _, file in found(root)}
+    assert {deed.path for deed in repair(root)} == named
+    assert found(root) == []
+    put(root, "relenv.json", '{"bundle": {}}')
+    (root / "bin/python").unlink()
+    assert found(root) == []
+
+
+def test_links_in_a_circle_are_a_finding(root: Path) -> None:
+    (root / "lib/loop").symlink_to("loop")
+    python = Binary(path="bin/python3", machine="EM_X86_64", bits=64, little=True)
+    with opened(root) as tree:
+        assert closures(tree, [python], python)
+    assert found(root) == [("error", "link", "lib/loop")]
 
 
 def test_what_is_no_tree_is_refused(tmp_path: Path) -> None:
