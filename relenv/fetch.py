@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.version import InvalidVersion, Version
 
 from relenv.download import mismatch, sha256_of, shown
-from relenv.errors import ChecksumError, HostError, SignatureError, SourceError, UsageError, disk_full
+from relenv.errors import CacheError, ChecksumError, HostError, SignatureError, SourceError, UsageError, disk_full
 from relenv.interpreter import Interpreter, Wanted, preferred
 from relenv.manifest import FORMAT, MANIFEST
 from relenv.plan import KEY_LENGTH
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from relenv.toolchain import Toolchain
 
 SIGNATURE = f"{SUMS}.minisig"
-LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")
+LINE = re.compile(r"([0-9A-Fa-f]{64}) [ *](\S.*)")
 """Of sha256sum(1)."""
 SMALL = 1 << 20
 """Bytes that a list of checksums or a signature may have."""
@@ -122,12 +122,22 @@ def find_fetched(cache: Cache, wanted: Wanted, key: str) -> Interpreter | None:
 
 
 def all_fetched(cache: Cache, key: str = "") -> Iterator[Interpreter]:
-    """Yield every interpreter that was fetched; with a key, those that were signed with it."""
+    """Yield every interpreter that was fetched; with a key, those that were signed with it.
+
+    Raises:
+        CacheError: what one of them says of itself cannot be read.
+    """
     for root in sorted(cache.store.glob(f"fetched-*{_signed(key)}")):
         name = re.match(r"fetched-([^-]+)-([0-9a-f]+)", root.name)
         if name and (root / MANIFEST).is_file():
-            triplet = str(json.loads((root / MANIFEST).read_text(encoding="utf-8"))["triplet"])
-            yield Interpreter(root=root, version=name[1], triplet=triplet, key=name[2])
+            yield Interpreter(root=root, version=name[1], triplet=_triplet(root), key=name[2])
+
+
+def _triplet(root: Path) -> str:
+    try:
+        return str(json.loads((root / MANIFEST).read_text(encoding="utf-8"))["triplet"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise CacheError(f"{root / MANIFEST} is damaged", hint=f"remove {root}, and fetch it again") from error
 
 
 def fetch_interpreter(context: Context, location: Location, wanted: Wanted) -> Interpreter:
@@ -276,7 +286,9 @@ def _parse(data: bytes, what: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
         match = LINE.fullmatch(line)
-        if match is None or found.setdefault(match[2], match[1]) != match[1]:
+        if not line.strip():
+            continue
+        if match is None or found.setdefault(match[2], match[1].lower()) != match[1].lower():
             raise SourceError(f"{what} is no list of checksums: line {number} is {line[:60]!r}", hint=WHAT_IT_IS)
     return found
 
