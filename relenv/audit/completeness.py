@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from relenv.audit.binary import Binary
 from relenv.audit.model import Finding, Severity
 from relenv.manifest import MANIFEST
-from relenv.pip_shim.repair import is_lost
+from relenv.pip_shim.repair import lost_links
 from relenv.recipes.cpython import EXTENSIONS
 
 if TYPE_CHECKING:
@@ -32,17 +32,17 @@ def check(tree: Tree, facts: Sequence[Binary | Broken]) -> Iterator[Finding]:
 
 
 def _manifest(tree: Tree) -> Iterator[Finding]:
-    """Yield what keeps a manifest from being read, and other names of python3 that an unpacking has lost."""
+    """Yield what keeps a manifest from being read, and links that an unpacking has lost."""
     told, hint = _described(tree), "if relenv made this, make it anew"
     if told is None:
         what = "is no JSON object" if MANIFEST in tree.files else "is missing"
         what = f"{what}: what this was made of cannot be told"
         yield Finding(severity=Severity.WARNING, check="manifest", file=MANIFEST, what=what, hint=hint)
     elif "bundle" not in told:
-        for name in ("bin/python", f"bin/python{tree.series}"):
-            if is_lost(tree.root / name):
-                what = "is not there as another name of bin/python3"
-                yield Finding(severity=Severity.WARNING, check="link", file=name, what=what, hint="relenv repair DIR")
+        for path, target in lost_links(tree.root):
+            what = f"is not there as another name of {target}"
+            file = path.relative_to(tree.root).as_posix()
+            yield Finding(severity=Severity.WARNING, check="link", file=file, what=what, hint="relenv repair DIR")
 
 
 def _described(tree: Tree) -> dict[str, object] | None:

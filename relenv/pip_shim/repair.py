@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import sys
 from configparser import ConfigParser
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 SYSTEM = ("/bin/", "/usr/bin/")
 """Where a shebang may point: what stands there is the host's, wherever the environment is."""
 _PROGRAM = (b"#!", b"\x7fE")
-_TARGET = b"python3"
-"""What links in bin/ that are other names of python3 lead to."""
+_WITH_LINKS = ("bin", "lib", "lib/pkgconfig", "include")
+_NAME = re.compile(rb"[\w.+-]+", re.ASCII)
+_LONGEST = 64
+"""Bytes of a file that may be the text of a link."""
 _READ = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
@@ -90,28 +93,34 @@ def _modes(prefix: Path, *, dry_run: bool) -> Iterator[Deed]:
 
 
 def _links(prefix: Path, *, dry_run: bool) -> Iterator[Deed]:
-    """Bring back the other names of the interpreter: not every program that unpacks restores links."""
-    series = [path.name for path in prefix.glob("lib/python3.*") if path.is_dir()]
-    for name in ("python", *series):
-        path = prefix / "bin" / name
-        if is_lost(path):
-            act = partial(_link, path)
-            yield _attempt(prefix, path, "is another name of python3 again", act, dry_run=dry_run)
+    """Bring back the links of the interpreter: not every program that unpacks restores them."""
+    for path, target in lost_links(prefix):
+        yield _attempt(
+            prefix, path, f"is another name of {target} again", partial(_link, path, target), dry_run=dry_run
+        )
 
 
-def is_lost(name: Path) -> bool:
-    """Tell whether another name of python3 is not there, or is a file with the text of the link that it was."""
-    if name.is_symlink():
-        return False
-    try:
-        return name.stat().st_size == len(_TARGET) and name.read_bytes() == _TARGET
-    except OSError:
-        return not name.exists()
+def lost_links(prefix: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the links that an environment has lost, and where they led to.
+
+    Some are not there; others are files with nothing in them but the name of the file beside them.
+    """
+    for series in [path.name for path in prefix.glob("lib/python3.*") if path.is_dir()]:
+        for name, target in (("python", "python3"), (series, "python3"), ("python3-config", f"{series}-config")):
+            path = prefix / "bin" / name
+            if not path.exists() and not path.is_symlink() and (prefix / "bin" / target).is_file():
+                yield path, target
+    for folder in _WITH_LINKS:
+        for path in sorted((prefix / folder).glob("*")):
+            if not path.is_symlink() and path.is_file() and path.stat().st_size <= _LONGEST:
+                text = _NAME.fullmatch(path.read_bytes())
+                if text and (target := text[0].decode()) != path.name and os.path.lexists(path.with_name(target)):
+                    yield path, target
 
 
-def _link(path: Path) -> None:
+def _link(path: Path, target: str) -> None:
     path.unlink(missing_ok=True)
-    path.symlink_to(os.fsdecode(_TARGET))
+    path.symlink_to(target)
 
 
 def _attempt(prefix: Path, path: Path, what: str, act: Callable[[], None], *, dry_run: bool) -> Deed:

@@ -6,14 +6,13 @@ import json
 import shutil
 import subprocess
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conftest import say
 from wheels import make_wheel
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import Relenv
 
 
@@ -47,6 +46,19 @@ def test_an_unpacking_without_modes_and_links(relenv: Relenv, environment: Path,
     assert say(place / "bin/pip3", "--version").startswith("pip ")
     assert say(place / "bin/python", "-c", "print(1)") == "1\n"
     assert deeds(relenv, place) == {}
+
+
+def test_links_that_became_texts(relenv: Relenv, environment: Path, tmp_path: Path) -> None:
+    links = {path.relative_to(environment): path.readlink() for path in environment.rglob("*") if path.is_symlink()}
+    place = environment.rename(tmp_path / "unpacked")
+    for link, target in links.items():
+        (place / link).unlink()
+        (place / link).write_text(str(target))
+    found = json.loads(relenv("check", "--json", place).stdout)["findings"]
+    assert {Path(one["file"]) for one in found} == set(links)
+    assert set(map(Path, deeds(relenv, place))) == set(links)
+    assert {path.relative_to(place): path.readlink() for path in place.rglob("*") if path.is_symlink()} == links
+    assert relenv("check", place).stdout.endswith("0 errors, 0 warnings, 0 notes\n")
 
 
 def test_a_pip_that_came_past_the_shim_and_a_shim_that_is_gone(

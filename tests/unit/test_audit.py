@@ -419,6 +419,9 @@ def test_what_a_repair_would_mend_is_named(root: Path) -> None:
     put(root, f"{SITE}/pkg-1.0.dist-info/entry_points.txt", "[console_scripts]\ngen = pkg:main\n")
     (root / "bin/python").write_bytes(b"python3")
     (root / "bin/python3.13").unlink()
+    put(root, "lib/libz.so", "libz.so.1")
+    put(root, "lib/libz.so.1", "")
+    put(root, "lib/words", "nothing")
     put(root, "relenv.json", "[")
     assert found(root) == [("error", "shebang", "bin/gen"), ("warning", "manifest", "relenv.json")]
     put(root, "relenv.json", "{}")
@@ -428,8 +431,9 @@ def test_what_a_repair_would_mend_is_named(root: Path) -> None:
         ("error", "shebang", "bin/gen"),
         ("warning", "shim", "bin/pip3"),
         ("warning", "shim", "lib/python3.13/relenv_pip"),
-        ("warning", "link", "bin/python"),
         ("warning", "link", "bin/python3.13"),
+        ("warning", "link", "bin/python"),
+        ("warning", "link", "lib/libz.so"),
     ]
     named = {file for _, _, file in found(root)}
     assert {deed.path for deed in repair(root)} == named
