@@ -11,6 +11,7 @@ Who finds what, in which file, is bad in its own way:
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ BUILD_PATH = re.compile(
 )
 """Where things are built, on this machine or another."""
 
+_LARGE = 64 << 20
+"""Bytes from which on a file is mapped."""
 _SHOWN = 60
 """Bytes of a path that a finding shows."""
 _PYC_FLAGS = slice(4, 8)
@@ -140,14 +143,18 @@ def _needles(tree: Tree, place: Place) -> list[_Needle]:
     return sorted(found, key=lambda needle: -len(needle.text))
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> bytes | mmap.mmap:
+    """Return the content of a file; of a large one, as models and their libraries are, without reading it at once."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size > _LARGE:
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            return file.read()
     except PermissionError:
         return b""
 
 
-def _personal(data: bytes, needles: Sequence[_Needle]) -> Iterator[tuple[str, str]]:
+def _personal(data: bytes | mmap.mmap, needles: Sequence[_Needle]) -> Iterator[tuple[str, str]]:
     """Yield what is found of this machine, at most once for each needle."""
     for needle in needles:
         at = data.find(needle.text)
@@ -157,7 +164,7 @@ def _personal(data: bytes, needles: Sequence[_Needle]) -> Iterator[tuple[str, st
             yield needle.what, _shown(data[at : at + _SHOWN])
 
 
-def _stands_alone(data: bytes, at: int, text: bytes) -> bool:
+def _stands_alone(data: bytes | mmap.mmap, at: int, text: bytes) -> bool:
     """Tell whether what was found is no part of another path or name."""
     if not text.startswith(b"/"):
         return True
@@ -174,7 +181,7 @@ def _shown(data: bytes) -> str:
     return found[0].decode() if found else ""
 
 
-def _tells(tree: Tree, path: str, data: bytes) -> bool:
+def _tells(tree: Tree, path: str, data: bytes | mmap.mmap) -> bool:
     """Tell whether a file is written by a build or an install: the places that it names are not examples."""
     return data[:4] != MAGIC and (any(fnmatchcase(path, glob) for glob in GENERATED) or _is_metadata(tree, path))
 
@@ -200,13 +207,13 @@ def _leak(hit: _Hit) -> Finding:
     )
 
 
-def _built(tree: Tree, path: str, data: bytes) -> Iterator[_Hit]:
+def _built(tree: Tree, path: str, data: bytes | mmap.mmap) -> Iterator[_Hit]:
     """Yield a build directory in a file of ours that is generated, or a binary."""
     if not tree.package(path) and (data[:4] == MAGIC or any(fnmatchcase(path, glob) for glob in GENERATED)):
         yield from _build_paths(path, data)
 
 
-def _build_paths(path: str, data: bytes) -> Iterator[_Hit]:
+def _build_paths(path: str, data: bytes | mmap.mmap) -> Iterator[_Hit]:
     if found := BUILD_PATH.search(data):
         yield _Hit(path=path, text=_shown(found[0][:_SHOWN]), what="a directory of a build")
 

@@ -136,6 +136,19 @@ def test_a_short_home_is_not_found_inside_other_paths(root: Path) -> None:
         ]
 
 
+def test_a_large_file_is_not_read_into_memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "_LARGE", 10)
+    put(root, "lib/model.bin", b"x" * 5000 + b" /home/ada/model")
+    put(root, "lib/python3.13/__pycache__/a.pyc", STALE + b"\xda\x0b/home/ada/x")
+    put(root, "lib/libx.so", b"\x7fELF" + b" /builds/y")
+    assert not isinstance(text._read(root / "lib/model.bin"), bytes)
+    assert [(one.check, one.file) for one in findings(root)] == [
+        ("leak", "lib/libx.so"),
+        ("leak", "lib/model.bin"),
+        ("bytecode", "lib/python3.13/__pycache__/a.pyc"),
+    ]
+
+
 @pytest.mark.parametrize("home", ["/", TMP, "/usr", "/usr/local", "/var"])
 def test_a_home_that_every_machine_has_is_nobodys(root: Path, home: str) -> None:
     put(root, "lib/python3.13/a.py", "'/usr/local/bin' '/tmp/x' '/var/log/x'\n")
