@@ -22,7 +22,7 @@ from relenv import pip_shim, process
 from relenv.errors import ChecksumError, InstallError, OutputError, UsageError, disk_full
 from relenv.inside import run_python
 from relenv.manifest import MANIFEST, SBOM
-from relenv.pip_shim.repair import Deed
+from relenv.pip_shim.repair import Deed, libraries
 from relenv.pip_shim.repair import repair as put_in_order
 from relenv.store import remove_tree
 from relenv.ui import slowly
@@ -365,11 +365,11 @@ def repair(root: Path, *, dry_run: bool = False) -> list[Deed]:
     Raises:
         UsageError: it is no environment.
     """
-    libraries = sorted(root.glob("lib/python3.*"))
-    if not (root / MANIFEST).is_file() or not libraries:
+    found = libraries(root)
+    if not (root / MANIFEST).is_file() or not found:
         raise UsageError(f"{root} is no environment of relenv's: no {MANIFEST}", hint="name the directory above bin/")
     restored = []
-    for library in libraries:
+    for library in found:
         shim = library / "relenv_pip"
         if not (shim / "__init__.py").is_file():
             what = "is there again: it keeps the scripts relocatable that pip installs"

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from relenv.errors import CheckError, UsageError
+from relenv.pip_shim.repair import libraries
 from relenv.store import remove_tree
 from relenv.unpack import leads_out
 
@@ -162,7 +163,8 @@ def _tree(root: Path, *, shown: Path, unpacked: bool = False) -> Tree:
             f"{shown} is a virtual environment, not one of relenv's",
             hint="it needs the Python it was made from; `relenv create` makes an environment with its own",
         )
-    serieses = [found[1] for path in (root / "lib").glob("python3.*") if (found := _SERIES.fullmatch(path.name))]
+    folders = libraries(root) or list((root / "lib").glob("python3.*"))
+    serieses = [found[1] for path in folders if (found := _SERIES.fullmatch(path.name))]
     if not (root / "bin" / "python3").is_file() or len(serieses) != 1:
         raise UsageError(
             f"{shown} is not a tree of relenv's: it has no bin/python3 with one lib/python3.*",

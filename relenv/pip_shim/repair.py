@@ -100,12 +100,17 @@ def _links(prefix: Path, *, dry_run: bool) -> Iterator[Deed]:
         )
 
 
+def libraries(prefix: Path) -> list[Path]:
+    """Return where the standard library is: another Python's pip may have made a directory of that kind beside it."""
+    return sorted(path for path in prefix.glob("lib/python3.*") if (path / "encodings").is_dir())
+
+
 def lost_links(prefix: Path) -> Iterator[tuple[Path, str]]:
     """Yield the links that an environment has lost, and where they led to.
 
     Some are not there; others are files with nothing in them but the name of the file beside them.
     """
-    for series in [path.name for path in prefix.glob("lib/python3.*") if path.is_dir()]:
+    for series in [path.name for path in libraries(prefix)]:
         for name, target in (("python", "python3"), (series, "python3"), ("python3-config", f"{series}-config")):
             path = prefix / "bin" / name
             if not path.exists() and not path.is_symlink() and (prefix / "bin" / target).is_file():

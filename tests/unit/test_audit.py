@@ -435,6 +435,7 @@ def test_what_a_repair_would_mend_is_named(root: Path) -> None:
     put(root, "lib/libz.so", "libz.so.1")
     put(root, "lib/libz.so.1", "")
     put(root, "lib/words", "nothing")
+    put(root, "lib/python3.13/encodings/__init__.py", "")
     put(root, "relenv.json", "[")
     assert found(root) == [("error", "shebang", "bin/gen"), ("warning", "manifest", "relenv.json")]
     put(root, "relenv.json", "{}")
@@ -454,6 +455,14 @@ def test_what_a_repair_would_mend_is_named(root: Path) -> None:
     put(root, "relenv.json", '{"bundle": {}}')
     (root / "bin/python").unlink()
     assert found(root) == []
+
+
+def test_the_packages_of_another_python_are_no_second_library(root: Path) -> None:
+    put(root, "lib/python3.13/encodings/__init__.py", "")
+    put(root, "lib/python3.13/relenv_pip/__init__.py", "")
+    put(root, "lib/python3.11/site-packages/other.py", "")
+    assert found(root) == []
+    assert repair(root) == []
 
 
 def test_links_in_a_circle_are_a_finding(root: Path) -> None:

@@ -62,6 +62,7 @@ def test_a_name_that_is_no_text_is_printed_as_it_is(tmp_path: Path) -> None:
     environ = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
     argv = [sys.executable, "-m", "relenv", "repair", "--dry-run", place]
     (tmp_path / os.fsdecode(b"\xff/lib/python3.13/relenv_pip")).mkdir(parents=True)
+    (tmp_path / os.fsdecode(b"\xff/lib/python3.13/encodings")).mkdir()
     (tmp_path / os.fsdecode(b"\xff/lib/python3.13/relenv_pip/__init__.py")).touch()
     (tmp_path / os.fsdecode(b"\xff/relenv.json")).write_text("{}")
     script = tmp_path / os.fsdecode(b"\xff/bin/\xfe")
