@@ -174,8 +174,9 @@ def _starts(tree: Tree) -> list[EntryPoint]:
         points = Distribution.at((tree.root / record.path).parent).entry_points
         for entry in (*points.select(group="console_scripts"), *points.select(group="gui_scripts")):
             path = tree.root / "bin" / entry.name
-            # one that needs an extra cannot be expected to work
-            if not entry.extras and path.is_file() and scripts.carries(path.read_bytes()):
+            # one that needs an extra cannot be expected to work; a path as a name may lead anywhere
+            inside = f"bin/{entry.name}" in tree.files
+            if inside and not entry.extras and scripts.carries(path.read_bytes()):
                 found[entry.name] = entry
     return [found[name] for name in sorted(found)]
 

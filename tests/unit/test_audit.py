@@ -465,6 +465,15 @@ def test_the_packages_of_another_python_are_no_second_library(root: Path) -> Non
     assert repair(root) == []
 
 
+def test_only_scripts_of_the_tree_are_run(root: Path, tmp_path: Path) -> None:
+    other = put(tmp_path / "other", "bin/tool", trampoline(b"print()\n"), mode=0o755)
+    names = ("tool", str(other), "../../other/bin/tool", "missing")
+    lines = [f"{name} = pkg:main" for name in names]
+    put(root, f"{SITE}/pkg-1.0.dist-info/entry_points.txt", "\n".join(["[console_scripts]", *lines]))
+    with opened(root) as tree:
+        assert [entry.name for entry in run._starts(tree)] == ["tool"]
+
+
 def test_links_in_a_circle_are_a_finding(root: Path) -> None:
     (root / "lib/loop").symlink_to("loop")
     python = Binary(path="bin/python3", machine="EM_X86_64", bits=64, little=True)
