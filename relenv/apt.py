@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from relenv.download import mismatch, sha256_of
+from relenv.checksums import mismatch, sha256_of
 from relenv.errors import SourceError
 from relenv.process import CommandError, run
 from relenv.store import remove_tree, write_text

@@ -11,7 +11,6 @@ import platformdirs
 
 from relenv import toolchain as toolchains
 from relenv.build import Workshop
-from relenv.download import Fetcher
 from relenv.platforms import Platform, host_platform
 from relenv.settings import FILE as SETTINGS
 from relenv.settings import Settings, load
@@ -21,6 +20,7 @@ from relenv.store import Cache, open_cache
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from relenv.download import Fetcher
     from relenv.recipes.model import Source
     from relenv.toolchain import Toolchain
     from relenv.ui import Ui
@@ -62,6 +62,9 @@ class Context:
     @cached_property
     def fetcher(self) -> Fetcher:
         """What fetches over HTTP."""
+        # mostly nothing is fetched, and its libraries take longer to import than all of ours
+        from relenv.download import Fetcher  # noqa: PLC0415
+
         return Fetcher(environ=self.environ)
 
     @cached_property
@@ -75,7 +78,7 @@ class Context:
         return Sources(
             cache=self.cache,
             source_dirs=self.source_dirs,
-            fetcher=self.fetcher,
+            fetcher=_Web(context=self),
             environ=self.environ,
             ui=self.ui,
         )
@@ -114,3 +117,14 @@ class Context:
             tarball=tarball,
             keep=self.keep_build,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Web:
+    """A fetcher that is made once something is to be fetched."""
+
+    context: Context
+
+    def fetch(self, url: str, into: Path, *, sha256: str, ui: Ui, label: str) -> None:
+        """Fetch a file with this checksum, or raise FetchError."""
+        self.context.fetcher.fetch(url, into, sha256=sha256, ui=ui, label=label)

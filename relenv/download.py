@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -19,7 +19,10 @@ from requests.adapters import HTTPAdapter
 from requests.utils import select_proxy
 
 from relenv import process
-from relenv.errors import ChecksumError, SourceError
+from relenv.checksums import mismatch
+from relenv.errors import SourceError
+from relenv.store import part_of
+from relenv.texts import shown
 from relenv.ui import working
 
 if TYPE_CHECKING:
@@ -71,28 +74,6 @@ class Answer:
     headers: Mapping[str, str]
     """By name in any case."""
     body: bytes
-
-
-def shown(url: str) -> str:
-    """Return a URL as it may be shown: without the password that may be in it."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def mismatch(what: object, *, found: str, pinned: str) -> ChecksumError:
-    """Return the error that says that `what`, a path or URL, has another sha256 than the pinned one."""
-    return ChecksumError(f"{what} has sha256 {found}, but {pinned} is pinned")
-
-
-def part_of(into: Path) -> Path:
-    """Return where an attempt cut short leaves what it has got of a file."""
-    return into.with_name(f"{into.name}.part")
 
 
 class Fetcher:

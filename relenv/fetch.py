@@ -21,13 +21,14 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.version import InvalidVersion, Version
 
-from relenv.download import mismatch, sha256_of, shown
+from relenv.checksums import mismatch, sha256_of
 from relenv.errors import CacheError, ChecksumError, HostError, SignatureError, SourceError, UsageError, disk_full
 from relenv.interpreter import Interpreter, Wanted, preferred
 from relenv.manifest import FORMAT, MANIFEST
 from relenv.plan import KEY_LENGTH
 from relenv.recipes.toolchain import AIM
 from relenv.release import SUMS, TOOLCHAIN
+from relenv.texts import shown
 from relenv.toolchain import describe
 from relenv.ui import working
 from relenv.unpack import unpack

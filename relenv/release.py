@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relenv import process
-from relenv.download import sha256_of
+from relenv.checksums import sha256_of
 from relenv.errors import BuildError, OutputError
 from relenv.recipes.model import BUILD_ENV
 from relenv.store import try_writing, write_text

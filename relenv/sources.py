@@ -16,15 +16,14 @@ from urllib.parse import unquote, urlsplit
 
 from relenv import index
 from relenv.apt import SourceArchive
-from relenv.download import mismatch, part_of, sha256_of
+from relenv.checksums import mismatch, sha256_of
 from relenv.errors import ChecksumError, SourceError
-from relenv.store import remove_tree, write_text
+from relenv.store import part_of, remove_tree, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from relenv.download import Fetcher
     from relenv.recipes.model import Source
     from relenv.store import Cache
     from relenv.ui import Ui
@@ -42,6 +41,13 @@ class Obtained:
     """In the cache."""
     origin: str
     """Where it was got in this run: `cache`, `source-dir`, a URL, or `apt openssl 3.5.7-1~deb13u2 (trixie)`."""
+
+
+class Web(Protocol):
+    """What has a URL: a `relenv.download.Fetcher`."""
+
+    def fetch(self, url: str, into: Path, *, sha256: str, ui: Ui, label: str) -> None:
+        """Fetch a file with this checksum, or raise FetchError."""
 
 
 class Archive(Protocol):
@@ -82,7 +88,7 @@ class Sources:
         *,
         cache: Cache,
         source_dirs: Sequence[Path],
-        fetcher: Fetcher,
+        fetcher: Web,
         environ: Mapping[str, str],
         ui: Ui,
         offline: bool = False,

@@ -266,6 +266,11 @@ def _check_format(root: Path) -> None:
         raise CacheError(f"the cache {root} was made by another version of relenv (format {found})", hint=HINT)
 
 
+def part_of(into: Path) -> Path:
+    """Return where an attempt cut short leaves what it has got of a file."""
+    return into.with_name(f"{into.name}.part")
+
+
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a file beside its place and rename it there: it appears whole or not at all."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -12,15 +12,12 @@ import struct
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
-from elftools.common.exceptions import ELFError
-from elftools.construct import ConstructError
-from elftools.elf.elffile import ELFFile
-
 from relenv.relocate.elf import MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from elftools.elf.elffile import ELFFile
     from elftools.elf.segments import NoteSegment
 
     from relenv.audit.tree import Tree
@@ -111,25 +108,27 @@ def binaries(tree: Tree) -> Iterator[Binary | Broken]:
         with (tree.root / path).open("rb") as file:
             if file.read(4) != MAGIC:
                 continue
-            try:
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as image:
-                    facts = _read(path, image)
-            except (
-                ELFError,
-                ConstructError,
-                struct.error,
-                ValueError,
-                LookupError,
-                AttributeError,
-                TypeError,
-            ) as error:
-                yield Broken(path=path, reason=str(error) or type(error).__name__)
-                continue
+            facts = _facts(path, file.fileno())
         if facts is not None:
             yield facts
 
 
+def _facts(path: str, descriptor: int) -> Binary | Broken | None:
+    # it takes long to import, and most of what is audited after an edit is no ELF file
+    from elftools.common.exceptions import ELFError  # noqa: PLC0415
+    from elftools.construct import ConstructError  # noqa: PLC0415
+
+    wrong = (ELFError, ConstructError, struct.error, ValueError, LookupError, AttributeError, TypeError)
+    try:
+        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as image:
+            return _read(path, image)
+    except wrong as error:
+        return Broken(path=path, reason=str(error) or type(error).__name__)
+
+
 def _read(path: str, image: mmap.mmap) -> Binary | None:
+    from elftools.elf.elffile import ELFFile  # noqa: PLC0415 - as above
+
     elf = ELFFile(cast("IO[bytes]", image))  # it reads and seeks, and that is all
     if elf["e_type"] not in ("ET_EXEC", "ET_DYN"):
         return None

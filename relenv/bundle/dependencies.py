@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from relenv import process
-from relenv.download import sha256_of
+from relenv.checksums import sha256_of
 from relenv.environment import Environment, pip_install, wrong_file
 from relenv.environment import repair as put_in_order
 from relenv.errors import ConfigError, InstallError, disk_full

@@ -15,12 +15,9 @@ from typing import TYPE_CHECKING, BinaryIO
 from relenv import process
 from relenv.bundle import zstandard
 from relenv.bundle.archive import Pack, walk, write_zip
-from relenv.bundle.base import fetch_base, open_base
-from relenv.bundle.oci import Program, layers_of, write_image
 from relenv.bundle.output import beside, fresh, writing
-from relenv.bundle.registry import name_of
 from relenv.bundle.tar import add, gzipping
-from relenv.download import sha256_of
+from relenv.checksums import sha256_of
 from relenv.environment import copy_tree
 from relenv.errors import OutputError
 from relenv.manifest import MANIFEST
@@ -214,6 +211,11 @@ def main_program(job: Job) -> str:
 
 
 def _oci(job: Job, path: Path) -> None:
+    # most bundles are no images, and what talks to registries takes longer to import than much else runs
+    from relenv.bundle.base import open_base  # noqa: PLC0415
+    from relenv.bundle.oci import Program, layers_of, write_image  # noqa: PLC0415
+    from relenv.bundle.registry import name_of  # noqa: PLC0415
+
     bundle, options = json.loads((job.tree / MANIFEST).read_bytes())["bundle"], job.config.oci
     program = Program(
         tree=job.tree,
@@ -231,6 +233,12 @@ def _oci(job: Job, path: Path) -> None:
         write_image(out, found, layers, program, architecture=architecture, reference=reference, level=level)
 
 
+def _prepare_oci(context: Context, config: AppConfig) -> None:
+    from relenv.bundle.base import fetch_base  # noqa: PLC0415 - as above
+
+    fetch_base(context, config.oci.base, offline=config.offline)
+
+
 FORMATS: dict[str, Format] = {
     "zip": Format(suffix=".zip", write=_zip),
     "tar.gz": Format(suffix=".tar.gz", write=_tar(lambda out, how: gzipping(out, LEVELS[how]))),
@@ -240,7 +248,7 @@ FORMATS: dict[str, Format] = {
     "oci": Format(
         suffix=".oci.tar",
         write=_oci,
-        prepare=lambda context, config: fetch_base(context, config.oci.base, offline=config.offline),
+        prepare=_prepare_oci,
     ),
 }
 """The keys are those that `format` of [tool.relenv] takes."""

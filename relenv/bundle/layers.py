@@ -27,7 +27,7 @@ from relenv.bundle.archive import Pack, codec, pack_tree, walk
 from relenv.bundle.content import forget_missing, forget_origins
 from relenv.bundle.formats import DEFLATE
 from relenv.bundle.symbols import drop_debugging
-from relenv.download import sha256_of
+from relenv.checksums import sha256_of
 from relenv.environment import Environment, copy_tree, create
 from relenv.errors import CacheError, CheckError
 from relenv.plan import KEY_LENGTH

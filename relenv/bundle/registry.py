@@ -22,7 +22,8 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from requests.utils import parse_dict_header
 
 from relenv.bundle.oci import INDEXES, MANIFESTS
-from relenv.download import Answer, FetchError, mismatch
+from relenv.checksums import mismatch
+from relenv.download import Answer, FetchError
 from relenv.errors import ConfigError, SourceError
 from relenv.store import write_text
 

@@ -6,9 +6,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-
 from relenv import process
 from relenv.bundle.content import edit_records
 from relenv.pip_shim.records import mend, site_packages
@@ -50,6 +47,8 @@ def drop_debugging(root: Path, tops: Iterable[Path], toolchain: Toolchain) -> No
 
 def _stripped(path: Path, toolchain: Toolchain) -> bytes | None:
     """Return a file without debugging information; None if it has none, or would not be the same when loaded."""
+    from elftools.common.exceptions import ELFError  # noqa: PLC0415 - as in relenv.relocate.elf
+
     try:
         before = _segments(path)
     except (ELFError, OSError):
@@ -71,6 +70,8 @@ def _stripped(path: Path, toolchain: Toolchain) -> bytes | None:
 
 def _segments(path: Path, *, always: bool = False) -> list[tuple[object, ...]] | None:
     """Return what is loaded of a file, segment by segment; None if it has no debugging information."""
+    from elftools.elf.elffile import ELFFile  # noqa: PLC0415 - as above
+
     with path.open("rb") as file:
         elf = ELFFile(file)
         if not always and not any(section.name.startswith((".debug_", ".zdebug_")) for section in elf.iter_sections()):

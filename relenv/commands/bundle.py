@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 from relenv.bundle.assemble import Bundle, make_bundle
 from relenv.bundle.config import load_config
-from relenv.bundle.page import refuse_page, write_page
-from relenv.bundle.report import Report, described, report_on, table
 from relenv.commands.keys import add_keys, overrides
 from relenv.commands.options import add_building
 from relenv.errors import UsageError
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from relenv.bundle.config import AppConfig
     from relenv.bundle.formats import Job, Written
     from relenv.context import Context
 
@@ -67,28 +66,43 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.wheel and not args.wheel.is_file():
         raise UsageError(f"--wheel {args.wheel} is no file")
     asked = {"offline": args.offline, "refresh": args.refresh, "wheel": args.wheel, "write_lock": args.lock}
-    if args.report:
-        refuse_page(args.report)
-    reports: list[Report] = []
-
-    def look(job: Job, files: Sequence[Written], work: Path) -> None:
-        reports.append(report_on(job, files, work, starting=bool(args.report)))
-
-    asks = args.sizes or args.report
-    bundle = make_bundle(context, dataclasses.replace(config, **asked), then=look if asks else None)
-    _tell(context, bundle)
-    for report in reports:
-        for line in table(report):
-            context.ui.note(line)
-        if args.report:
-            write_page(report, args.report)
-            context.ui.step(f"{args.report}: where the bytes are")
+    config = dataclasses.replace(config, **asked)
+    known: dict[str, object] = {}
+    if args.sizes or args.report:
+        bundle, report = _reported(context, config, args.report)
+        known["report"] = report
+    else:
+        bundle = make_bundle(context, config)
+        _tell(context, bundle)
     if args.json:
-        known = {"report": described(reports[0])} if reports else {}
         sys.stdout.write(json.dumps({**_described(bundle), **known}) + "\n")
     else:
         sys.stdout.write("".join(f"{file.path}\n" for file in bundle.files))
     return 0
+
+
+def _reported(context: Context, config: AppConfig, page: Path | None) -> tuple[Bundle, dict[str, object]]:
+    """Bundle, say where the bytes are, and return both."""
+    # what measures and draws is imported where somebody asks for it
+    from relenv.bundle.page import refuse_page, write_page  # noqa: PLC0415
+    from relenv.bundle.report import Report, described, report_on, table  # noqa: PLC0415
+
+    if page:
+        refuse_page(page)
+    reports: list[Report] = []
+
+    def look(job: Job, files: Sequence[Written], work: Path) -> None:
+        reports.append(report_on(job, files, work, starting=bool(page)))
+
+    bundle = make_bundle(context, config, then=look)
+    _tell(context, bundle)
+    (report,) = reports
+    for line in table(report):
+        context.ui.note(line)
+    if page:
+        write_page(report, page)
+        context.ui.step(f"{page}: where the bytes are")
+    return bundle, described(report)
 
 
 def _tell(context: Context, bundle: Bundle) -> None:

@@ -13,11 +13,6 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.dynamic import DynamicSection
-from elftools.elf.elffile import ELFFile
-from elftools.elf.gnuversions import GNUVerNeedSection
-
 from relenv import process
 
 if TYPE_CHECKING:
@@ -53,6 +48,11 @@ def is_elf(path: Path) -> bool:
 
 def inspect(path: Path) -> Elf | None:
     """Return the facts of an ELF file; None if it is not dynamically linked, or no ELF file."""
+    # here and below: it takes long to import, and most bundles of an edited project have nothing to read by it
+    from elftools.common.exceptions import ELFError  # noqa: PLC0415
+    from elftools.elf.dynamic import DynamicSection  # noqa: PLC0415
+    from elftools.elf.elffile import ELFFile  # noqa: PLC0415
+
     with path.open("rb") as file:
         if file.read(4) != MAGIC:
             return None
@@ -91,6 +91,10 @@ def glibc_floor(root: Path) -> tuple[tuple[int, int], Path | None]:
 
 def file_floor(path: Path) -> tuple[int, int]:
     """Return the oldest glibc that an ELF file runs on, at least 2.17."""
+    from elftools.common.exceptions import ELFError  # noqa: PLC0415
+    from elftools.elf.elffile import ELFFile  # noqa: PLC0415
+    from elftools.elf.gnuversions import GNUVerNeedSection  # noqa: PLC0415
+
     floor = GLIBC_FLOOR
     with path.open("rb") as file:
         try:
@@ -156,6 +160,8 @@ def _lower_kernel(path: Path) -> None:
     The note that says which one (.note.ABI-tag, of the Linux Standard Base) comes with the toolchain's crt1.o, which is
     newer; ld.so before glibc 2.36 heeds it. It is written over, not removed: strip would remove PT_GNU_RELRO with it.
     """
+    from elftools.elf.elffile import ELFFile  # noqa: PLC0415
+
     with path.open("r+b") as file:
         section = ELFFile(file).get_section_by_name(".note.ABI-tag")
         if section is None:

@@ -21,7 +21,7 @@ import requests
 from rich.console import Console
 
 from relenv import download, process
-from relenv.download import Fetcher, FetchError, part_of
+from relenv.download import Fetcher, FetchError
 from relenv.errors import ChecksumError
 from relenv.ui import PlainUi
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from relenv.download import Fetcher, FetchError, part_of
+from relenv.download import Fetcher, FetchError
 from relenv.errors import ChecksumError, SourceError
 from relenv.recipes.model import AptPackage, Source
 from relenv.sources import Sources, title

@@ -8,27 +8,13 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
-
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.progress import Task, TaskID
+    from rich.console import Console
 
 HEARTBEAT = 30.0
 """Seconds of silence after which the plain look says that it is still alive."""
@@ -130,19 +116,38 @@ def size(amount: float) -> str:
 
 def open_ui(*, quiet: bool = False, verbose: bool = False) -> Ui:
     """Return the look that fits: live on a terminal, lines elsewhere, warnings alone when quiet."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     if quiet:
-        return QuietUi(console)
+        return QuietUi()
+    console = _stderr()
     if console.is_terminal and not console.is_dumb_terminal and not verbose:
+        from relenv.ui.live import LiveUi  # noqa: PLC0415 - it imports this
+
         return LiveUi(console)
     return PlainUi(console, verbose=verbose)
+
+
+def _stderr() -> Console:
+    # who says nothing need not wait until it is imported
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class QuietUi:
     """Warnings only."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console | None = None) -> None:
+        self._given = console
+
+    @cached_property
+    def _console(self) -> Console:
+        return self._given or _stderr()
+
+    def _print(self, text: str, *, label: str = "") -> None:
+        """Print a line: a label with markup, and a text in which none is meant."""
+        from rich.markup import escape  # noqa: PLC0415 - as above
+
+        self._console.print(f"{label}{escape(text)}")
 
     def step(self, text: str) -> None:
         """Say nothing."""
@@ -155,7 +160,7 @@ class QuietUi:
 
     def warn(self, text: str) -> None:
         """Print a warning."""
-        self._console.print(f"[yellow]warning:[/] {escape(text)}")
+        self._print(text, label="[yellow]warning:[/] ")
 
     def work(self, text: str, *, total: float | None = None, unit: str = "") -> Work:  # noqa: ARG002
         """Return work that says nothing."""
@@ -213,7 +218,7 @@ class PlainUi(QuietUi):
     def _say(self, text: str) -> None:
         with self._lock:
             self._spoke = time.monotonic()
-            self._console.print(escape(text))
+            self._print(text)
 
     def alive(self, text: str) -> None:
         """Print a sign of life unless something was printed of late."""
@@ -248,93 +253,3 @@ class _PlainWork:
 
     def drop(self) -> None:
         pass
-
-
-class _Amount(ProgressColumn):
-    """The column that suits a row's unit."""
-
-    _columns: dict[str, ProgressColumn]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._columns = {
-            "bytes": DownloadColumn(),
-            "%": TaskProgressColumn(),
-            "steps": MofNCompleteColumn(),
-        }
-
-    def render(self, task: Task) -> Text:
-        column = self._columns.get(task.fields["unit"])
-        return (
-            Text()
-            if column is None or not task.total
-            else Text.assemble(*[part for part in [column.render(task)] if isinstance(part, Text)])
-        )
-
-
-class LiveUi(QuietUi):
-    """Rows that move while something is under way, lines that stay once it is done."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self._progress = Progress(
-            SpinnerColumn(finished_text=" "),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            _Amount(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        )
-        self._lock = threading.Lock()
-        self._open = 0
-
-    def step(self, text: str) -> None:
-        """Print a line above the moving rows."""
-        self._console.print(f"[green]✓[/] {escape(text)}")
-
-    def note(self, text: str) -> None:
-        """Print a line above the moving rows."""
-        self._console.print(f"  {escape(text)}")
-
-    def work(self, text: str, *, total: float | None = None, unit: str = "") -> Work:
-        """Add a moving row."""
-        with self._lock:
-            if self._open == 0:
-                self._progress.start()
-            self._open += 1
-        task = self._progress.add_task(escape(text), total=total, unit=unit)
-        return _LiveWork(self, self._progress, task, text)
-
-    def release(self) -> None:
-        """One row fewer; with the last one the display stops."""
-        with self._lock:
-            self._open -= 1
-            if self._open == 0:
-                self._progress.stop()
-
-
-class _LiveWork:
-    def __init__(self, ui: LiveUi, progress: Progress, task: TaskID, text: str) -> None:
-        self._ui, self._progress, self._task, self._text = ui, progress, task, text
-
-    def advance(self, amount: float) -> None:
-        self._progress.advance(self._task, amount)
-
-    def reach(self, amount: float) -> None:
-        self._progress.update(self._task, completed=amount)
-
-    def expect(self, total: float) -> None:
-        self._progress.update(self._task, total=total)
-
-    def now(self, text: str) -> None:
-        self._progress.update(self._task, description=escape(f"{self._text}: {text}"))
-
-    def done(self, text: str = "") -> None:
-        if text:
-            self._ui.step(text)
-        self.drop()
-
-    def drop(self) -> None:
-        self._progress.remove_task(self._task)
-        self._ui.release()
