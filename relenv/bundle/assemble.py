@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
+from relenv.bundle import reach
 from relenv.bundle.content import exclude, include, keep_scripts, make_scripts, open_up, targets_of
 from relenv.bundle.dependencies import Dependencies, Installer, Site, installer_for, pip_report, resolve
 from relenv.bundle.documents import Subject, document
@@ -24,7 +25,7 @@ from relenv.bundle.integration import Program, integrate
 from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_python, packs, trimmed
 from relenv.bundle.locks import find_lock, pylock_of, read_lock
 from relenv.bundle.output import alive
-from relenv.bundle.prune import compile_for, kept
+from relenv.bundle.prune import MAX, compile_for, kept
 from relenv.bundle.trial import smoke, try_scripts
 from relenv.bundle.wheel import Builders, Wheel, build_wheel, compiler_environ, here, marker_environment
 from relenv.environment import Environment, installed, pip_environ
@@ -123,9 +124,11 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         moved.parent.mkdir()
         link(below, moved)
         app = _install(site, wheel, Environment(root=moved, interpreter=interpreter), treatment)
+        if config.prune == MAX:
+            _leave_out(site, wheel, app, below)
         with working(context.ui, "Checking the bundle in another place"):
             used = try_scripts(app.entry_points, moved) | smoke(config.smoke, moved, work / f"{MOVED} again" / name)
-        if config.bytecode:
+        if config.bytecode and config.prune != MAX:  # there, what has no bytecode cannot be compiled
             compile_for(moved, config.prune, *sorted(used))
         glibc = _finish(context, app, config, interpreter, name)
         subject = Subject(site=site, environment=app.environment, project=app.name, files=below.files)
@@ -309,6 +312,20 @@ def _install(site: Site, wheel: Wheel, environment: Environment, treatment: Trea
     return app
 
 
+def _leave_out(site: Site, wheel: Wheel, app: App, below: Layer) -> None:
+    """Leave out what of the standard library nothing in the bundle can come to import."""
+    config, root, interpreter = site.config, app.environment.root, site.interpreter
+    modules = below.modules()
+    added = [path for one in config.include for path in _files(config.root / one.source)]
+    uses = reach.named(interpreter.root, modules, [wheel.path, *added], site.work)
+    called = {entry.module for entry in app.entry_points} | ({"os", "pathlib"} if config.env else set())
+    reach.cut(root, interpreter.series, modules, uses | below.uses | called)
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file())
+
+
 def _pip_settings(config: AppConfig) -> dict[str, str]:
     """Return what the project says of where packages come from, as the variables of pip and uv."""
     links = (one if "://" in one else Path(one).as_uri() for one in config.find_links)  # a blank would part them
@@ -391,6 +408,8 @@ def _finish(context: Context, app: App, config: AppConfig, interpreter: Interpre
         context.ui.warn(
             f"the bundle needs glibc {glibc} because of {culprit.relative_to(app.environment.site_packages)}"
         )
+    gone = reach.missing(root)
+    manifest["components"] = [one for one in manifest["components"] if one["name"] not in gone]
     manifest["bundle"] = {
         "glibc": glibc,
         "name": name,
@@ -417,5 +436,6 @@ def _readme(app: App, config: AppConfig, interpreter: Interpreter, glibc: str) -
         "LICENCES": ", ".join([*places, *(["sbom.cdx.json"] if config.sbom else [])]),
         "MACHINE": interpreter.triplet.split("-")[0],
         "SCRIPTS": scripts.rstrip("\n"),
+        "VERIFY": "relenv verify" if config.prune == MAX else "bin/python3 -Im relenv_pip.verify",
     }
     return template("bundle-readme.txt.in", values)

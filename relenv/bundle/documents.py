@@ -23,6 +23,7 @@ from packaging.utils import canonicalize_name
 
 from relenv.bundle import licences
 from relenv.bundle.archive import walk
+from relenv.bundle.reach import missing
 from relenv.bundle.wheel import marker_environment
 from relenv.manifest import MANIFEST, SBOM
 from relenv.plan import KEY_LENGTH
@@ -138,7 +139,8 @@ def _key(subject: Subject, digests: Mapping[str, str]) -> str:
     config = subject.site.config
     facts = {name: digests[name] for name in digests if name.endswith(".dist-info/METADATA") or _is_sbom(name)}
     asked = [subject.project, subject.files, config.extras, config.group_requires]
-    parts = [_code(), subject.site.interpreter.key, asked, facts, sorted(licences.candidates(digests))]
+    texts, gone = sorted(licences.candidates(digests)), sorted(missing(subject.root))
+    parts = [_code(), subject.site.interpreter.key, asked, facts, texts, gone]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -178,6 +180,7 @@ def _make(subject: Subject, digests: Mapping[str, str]) -> Documents:
         extras=config.extras,
         requires=config.group_requires,
         environment=marker_environment(subject.site.interpreter),
+        gone=missing(root),
     )
     base = json.loads((root / SBOM).read_bytes())
     return Documents(

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relenv import relocate
+from relenv.bundle import imported, reach, symbols
 from relenv.bundle import prune as pruning
-from relenv.bundle import symbols
 from relenv.bundle.archive import Pack, codec, pack_tree, walk
 from relenv.bundle.content import forget_missing, forget_origins
 from relenv.bundle.formats import DEFLATE
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from relenv.context import Context
     from relenv.interpreter import Interpreter
 
-TREE, INDEX = "tree", "index.json"
+TREE, INDEX, MODULES = "tree", "index.json", "modules.json"
 BELOW = {**DEFLATE, "default": 10}
 """For what is squeezed once and kept: it may take three times as long for two percent."""
 HASHERS = 2
@@ -61,6 +61,8 @@ class Layer:
     """What it was made on."""
     files: str = ""
     """What was installed into it, as requirements with checksums."""
+    uses: frozenset[str] = frozenset()
+    """What of the standard library it names (`relenv.bundle.reach`), where something of that is left out."""
 
     @property
     def tree(self) -> Path:
@@ -71,6 +73,11 @@ class Layer:
     def layers(self) -> tuple[Layer, ...]:
         """This one and those below it, the lowest first."""
         return (*(self.below.layers if self.below else ()), self)
+
+    def modules(self) -> reach.Modules:
+        """Return what each module of the standard library imports, where some are left out."""
+        found: reach.Modules = json.loads((self.layers[0].root / MODULES).read_bytes())
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +99,8 @@ class Treatment:
 @cache
 def _code() -> str:
     """Return a hash of the code that decides what is in a layer."""
-    files = [Path(__file__), Path(pruning.__file__), Path(symbols.__file__), *(Path(relocate.__path__[0]).glob("*.py"))]
+    ours = (pruning, symbols, reach, imported)
+    files = [Path(__file__), *(Path(str(one.__file__)) for one in ours), *(Path(relocate.__path__[0]).glob("*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
 
 
@@ -104,12 +112,14 @@ def trimmed(context: Context, interpreter: Interpreter, treatment: Treatment) ->
         copy_tree(interpreter.root, tree, share=True)
         _resolve_links(tree)
         pruning.prune(tree, treatment.prune, treatment.keep)
+        if treatment.prune == pruning.MAX:
+            write_text(root / MODULES, json.dumps(reach.graph(tree, interpreter.series)) + "\n")
         if treatment.prune != pruning.NONE:
             library = tree / "lib" / f"python{interpreter.series}"
             pruning.compile_for(tree, treatment.prune, *sorted(library.iterdir()))
             pruning.prune(tree, treatment.prune, treatment.keep)
             pruning.forget_frozen(tree, interpreter.series)
-        _seal(root, treatment.keep, None)
+        _seal(root, treatment.keep)
 
     root = _entry(context, "trimmed", interpreter, treatment.key)
     with _making(context, root, make, f"Preparing Python {interpreter.version} for bundles"):
@@ -143,7 +153,7 @@ def layer(
         make(root)
         index = _index(root)
     below = trimmed(context, interpreter, dataclasses.replace(treatment, keep=frozenset(index["keep"])))
-    return Layer(root=root, digests=index["digests"], below=below)
+    return Layer(root=root, digests=index["digests"], below=below, uses=frozenset(index["uses"]))
 
 
 def _make_layer(context: Context, interpreter: Interpreter, treatment: Treatment, fill: Fill, root: Path) -> None:
@@ -156,6 +166,10 @@ def _make_layer(context: Context, interpreter: Interpreter, treatment: Treatment
     tops = sorted({path for name in added if (path := _top(environment, name))})
     keep = treatment.keep | pruning.kept(pruning.texts(environment.root, tops))
     below = trimmed(context, interpreter, dataclasses.replace(treatment, keep=keep))
+    uses: frozenset[str] = frozenset()
+    if treatment.prune == pruning.MAX:
+        stays = [environment.root / name for name in added if not pruning.goes(name, treatment.prune, keep)]
+        uses = reach.named(environment.root, below.modules(), stays, root)
     tree = root / TREE
     copy_tree(below.tree, tree, share=True)
     for name in (*added, *gone):
@@ -169,7 +183,7 @@ def _make_layer(context: Context, interpreter: Interpreter, treatment: Treatment
         drop_debugging(tree, installed, context.toolchain())
     finish(tree, treatment, keep, installed)
     remove_tree(environment.root)
-    _seal(root, keep, below)
+    _seal(root, keep, below, uses)
 
 
 def finish(tree: Path, treatment: Treatment, keep: frozenset[str], tops: Sequence[Path]) -> None:
@@ -248,15 +262,15 @@ def _making(context: Context, root: Path, make: Callable[[Path], None], text: st
     yield
 
 
-def _seal(root: Path, keep: frozenset[str], below: Layer | None) -> None:
+def _seal(root: Path, keep: frozenset[str], below: Layer | None = None, uses: frozenset[str] = frozenset()) -> None:
     found = digests(root / TREE, below or Layer(root=root, digests={}))
-    write_text(root / INDEX, json.dumps({"keep": sorted(keep), "digests": found}) + "\n")
+    write_text(root / INDEX, json.dumps({"keep": sorted(keep), "uses": sorted(uses), "digests": found}) + "\n")
 
 
 def _index(root: Path) -> dict[str, Any]:
     try:
         index = json.loads((root / INDEX).read_bytes())
-        return {"keep": index["keep"], "digests": index["digests"]}
+        return {name: index[name] for name in ("keep", "uses", "digests")}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise CacheError(f"{root} is damaged", hint="remove it; it is made anew when needed") from error
 

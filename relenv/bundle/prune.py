@@ -1,7 +1,8 @@
 """What a bundle can do without: one row of CUTS each, with the reason.
 
 `safe` removes nothing that an app could need: what only serves to compile and to install, unless something in the
-bundle names it; and bytecode that is hardly ever read. `max` goes on to what some apps do need.
+bundle names it; and bytecode that is hardly ever read. `max` goes on to what some apps do need; which
+modules of the standard library it leaves out is told by `relenv.bundle.reach`.
 """
 
 from __future__ import annotations
@@ -54,16 +55,6 @@ def _modules(*names: str) -> str:
     return rf"{LIBRARY}/({'|'.join(names) or '(?!)'})(\.py)?"
 
 
-def _development(name: str) -> Cut:
-    return Cut(
-        name=f"module {name}",
-        level=MAX,
-        pattern=_modules(name),
-        why="a module of the standard library to develop with",
-        unless=rf"^ *(import|from) +{name}\b",
-    )
-
-
 IMPORTS = re.compile(
     rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|.*)|import[ \t]+([\w., \t]+))", re.MULTILINE
 )
@@ -73,12 +64,6 @@ FAMILIES = re.compile(
 )
 """Packages that are loaded by name, one or two of hundreds."""
 TOOLS = rf"{SITE}/(pip|setuptools|wheel|Cython|pyximport|mesonbuild|scikit_build_core)"
-
-DEVELOPMENT = (
-    *("pydoc_data", "doctest", "unittest", "trace", "profile", "cProfile", "pstats", "tabnanny", "pyclbr"),
-    *("modulefinder", "venv", "zipapp", "idlelib", "lib2to3", "turtle", "turtledemo", "test"),
-    *("antigravity", "this", "__hello__", "__phello__", "_pyrepl"),
-)
 
 CUTS: tuple[Cut, ...] = (
     Cut(
@@ -161,7 +146,6 @@ CUTS: tuple[Cut, ...] = (
         pattern=TOOLS,
         why="what builds packages, and is often depended on without being used at run time",
     ),
-    *map(_development, DEVELOPMENT),
     Cut(
         name="pip, depended on",
         level=MAX,
@@ -176,51 +160,6 @@ CUTS: tuple[Cut, ...] = (
         rf"|{SITE}/distutils-precedence\.pth",
         why="what builds packages, even if a package depends on it, unless something imports it",
         unless=r"^ *(import|from) +(setuptools|pkg_resources|distutils|wheel)\b",
-    ),
-    *(
-        Cut(
-            name=name,
-            level=MAX,
-            pattern=rf"lib/({libraries})\.so[^/]*|{LIBRARY}/lib-dynload/({modules})\.[^/]+|licenses/({sources})-[^/]+{more}",
-            why=f"{what}, unless something imports what needs it",
-            unless=rf"^ *(import|from) +({users})\b",
-        )
-        for name, libraries, modules, sources, more, users, what in (
-            (
-                "OpenSSL",
-                "libssl|libcrypto",
-                "_ssl|_hashlib",
-                "openssl|cacert",
-                "|etc/ssl",
-                "_?ssl|_?hashlib|hmac|secrets|https?|urllib|urllib3|smtplib|ftplib|imaplib|poplib|nntplib|xmlrpc|asyncio",
-                "TLS and its certificates",
-            ),
-            (
-                "SQLite",
-                "libsqlite3",
-                "_sqlite3",
-                "sqlite",
-                rf"|{LIBRARY}/sqlite3",
-                "_?sqlite3|dbm|shelve",
-                "the database",
-            ),
-            (
-                "terminals",
-                "libncursesw|libpanelw|libedit",
-                "_curses|_curses_panel|readline",
-                "ncurses|libedit",
-                rf"|{LIBRARY}/curses",
-                "_?curses|readline|rlcompleter|cmd|code|pdb",
-                "windows in a terminal, and editing of lines",
-            ),
-        )
-    ),
-    Cut(
-        name="distutils",
-        level=MAX,
-        pattern=_modules("distutils"),
-        why="what built packages until Python 3.11, unless something imports it",
-        unless=r"^ *(import|from) +distutils\b",
     ),
     Cut(name="tests", level=MAX, pattern=rf"{SITE}/([^/]+/)+tests?", why="tests that packages ship"),
     Cut(
@@ -238,7 +177,9 @@ SPEAKING = re.compile(rb"^(?: *(?:import|from) .*|Requires-Dist: .*|.*['\"]-m['\
 FROZEN = """\
 import _imp
 print(*(name for name in _imp._frozen_module_names() if _imp.find_frozen(name)))
+print("importlib._bootstrap importlib._bootstrap_external")
 """
+"""importlib takes the last two from the interpreter, under the names that they have in it."""
 
 
 def kept(sources: Iterable[tuple[str, bytes]]) -> frozenset[str]:
@@ -346,6 +287,19 @@ def _above(pattern: re.Pattern[str], path: str) -> bool:
     return any(pattern.fullmatch("/".join(parts[:end])) for end in range(len(parts), 1, -1))
 
 
+LANDMARK = "os"
+"""By this module the interpreter finds its library (Modules/getpath.py), though it never reads it."""
+
+
+def goes(path: str, level: str, keep: frozenset[str]) -> bool:
+    """Tell whether a file, not only its bytecode, is left out; its path is relative to the bundle."""
+    return any(
+        _above(re.compile(cut.rule(keep)), path)
+        for cut in CUTS
+        if not cut.bytecode and PRUNE.index(cut.level) <= PRUNE.index(level) and cut.name not in keep
+    )
+
+
 def forget_frozen(root: Path, series: str) -> None:
     """Remove bytecode of what the interpreter itself holds, frozen: it is not read."""
     library = root / "lib" / f"python{series}"
@@ -354,6 +308,8 @@ def forget_frozen(root: Path, series: str) -> None:
         source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         for one in source.parent.glob(f"__pycache__/{source.stem}.*.pyc"):
             one.unlink()
+        if name != LANDMARK and not source.exists():
+            source.with_suffix(".pyc").unlink(missing_ok=True)
 
 
 def compile_for(root: Path, level: str, *paths: Path) -> None:

@@ -26,7 +26,7 @@ from relenv.bundle.licences import licence_of
 from relenv.manifest.sbom import NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from packaging.metadata import RawMetadata
@@ -62,6 +62,8 @@ class Inventory:
     """What is installed with the project besides what it requires itself."""
     environment: Mapping[str, str]
     """What markers are evaluated with."""
+    gone: Collection[str] = ()
+    """Components of the interpreter that were left out, by name."""
 
 
 def render(root: Path, base: Mapping[str, Any], inventory: Inventory) -> str:
@@ -76,6 +78,8 @@ def render(root: Path, base: Mapping[str, Any], inventory: Inventory) -> str:
     python = cast("Component", bom.metadata.component)
     entries = {name: _entry(metadata, inventory.hashes.get(name)) for name, metadata in inventory.installed.items()}
     edges = _given(bom)
+    for one in [one for one in bom.components if one.name in inventory.gone]:
+        _forget(bom, one, edges)
     _replace_pip(bom, entries, edges)
     refs = {name: _ref(entry) for name, entry in entries.items()}
     edges |= _graph(inventory, refs)
@@ -112,15 +116,19 @@ def _given(bom: Bom) -> Edges:
     return {str(one.ref): {str(other.ref) for other in one.dependencies} for one in bom.dependencies}
 
 
+def _forget(bom: Bom, component: Component, edges: Edges) -> None:
+    bom.components.discard(component)
+    edges.pop(_ref(component), None)
+    for others in edges.values():
+        others.discard(_ref(component))
+
+
 def _replace_pip(bom: Bom, entries: dict[str, Component], edges: Edges) -> None:
     """Let the interpreter's pip go where it was left out or another version is installed."""
     pip = next((one for one in bom.components if one.name == "pip"), None)
     if pip is None:
         return
-    bom.components.discard(pip)
-    edges.pop(_ref(pip), None)
-    for others in edges.values():
-        others.discard(_ref(pip))
+    _forget(bom, pip, edges)
     if "pip" in entries and entries["pip"].version == pip.version:
         pip.bom_ref.value = _ref(entries["pip"])
         entries["pip"] = pip

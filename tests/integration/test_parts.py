@@ -165,9 +165,65 @@ def test_it_runs_however_much_is_left_out(relenv: Relenv, project: Path, prune: 
     modules = (
         "import ssl, sqlite3, asyncio, email, json, unittest.mock"
         if prune != "max"
-        else "import asyncio, hashlib; hashlib.sha256()"
+        else "import re, warnings, traceback, runpy"
     )
     subprocess.run([bundle / "bin/python3", "-I", "-W", "error", "-c", modules], check=True)
+
+
+NAMES = """\
+import importlib, subprocess, sys
+
+import rlnvbelow
+
+CONVERT = "colorsys.rgb_to_hsv"
+
+
+def main():
+    import sqlite3
+
+    assert importlib.import_module(CONVERT.partition(".")[0]).rgb_to_hsv(0, 0, 0) == (0, 0, 0)
+    importlib.import_module("csv")
+    print(sqlite3.connect(":memory:").execute("select 1").fetchone(), "\N{HIRAGANA LETTER A}".encode("shift-jis"))
+    subprocess.run([sys.executable, "-Im", "json.tool", "--help"], check=True, stdout=subprocess.DEVNULL)
+    rlnvbelow.main()
+"""
+
+
+def test_what_nothing_names_is_left_out(relenv: Relenv, project: Path) -> None:
+    (project / "layered.py").write_text(NAMES)
+    files = {"rlnvbelow.py": "def main():\n    from urllib.parse import quote\n    print(quote('a b'))\n"}
+    make_wheel(project / "wheels", "rlnvbelow", "1.5", files=files)
+    bundle, _ = made(relenv, project, "made", "--prune", "max", "--refresh")
+    assert says(bundle) == "(1,) b'\\x82\\xa0'\na%20b"
+    assert relenv("verify", bundle).code == 0
+    report = json.loads(relenv("check", bundle, "--json").stdout)
+    assert (report["errors"], report["warnings"]) == (0, 0)
+    python = bundle / "bin/python3"
+    failed = subprocess.run([python, "-Ic", "1 / 0"], capture_output=True, text=True, check=False)
+    assert failed.stderr.splitlines()[-1] == "ZeroDivisionError: division by zero"
+    assert failed.stderr.startswith("Traceback")
+    subprocess.run([python, "-Im", "layered"], check=True)
+    environ = {"PATH": os.defpath, "LC_ALL": "C"}
+    subprocess.run([python, "-c", "import layered"], env=environ, check=True)
+    listed = json.loads((bundle / "sbom.cdx.json").read_text())["components"]
+    names = {one["name"] for one in json.loads((bundle / "relenv.json").read_text())["components"]}
+    for found in (names, {one["name"] for one in listed}, (bundle / "licenses/INDEX.txt").read_text().split()):
+        assert "sqlite" in found
+        assert "openssl" not in found
+        assert "cacert" not in found
+    assert not list(bundle.glob("licenses/openssl*"))
+    assert not (bundle / "etc").exists()
+    assert not list(bundle.glob("lib/libssl*"))
+    assert not list(bundle.glob("lib/python3.*/asyncio"))
+    assert list(bundle.glob("lib/libsqlite3*"))
+
+
+def test_a_program_that_prints_is_small(relenv: Relenv, project: Path) -> None:
+    text = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(text.replace('["rlnvbelow"]', "[]"))
+    (project / "layered.py").write_text("def main():\n    print('small')\n")
+    made(relenv, project, "made.zip", "--prune", "max", "--format", "zip")
+    assert (project.parent / "made.zip").stat().st_size < 4_000_000
 
 
 def test_isolated_or_not(relenv: Relenv, project: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from rich.console import Console
 from relenv import download, process
 from relenv.download import Fetcher, FetchError
 from relenv.errors import ChecksumError
+from relenv.store import part_of
 from relenv.ui import PlainUi
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from relenv.download import Fetcher, FetchError
 from relenv.errors import ChecksumError, SourceError
 from relenv.recipes.model import AptPackage, Source
 from relenv.sources import Sources, title
-from relenv.store import Cache, open_cache
+from relenv.store import Cache, open_cache, part_of
 from relenv.ui import PlainUi, Ui
 
 if TYPE_CHECKING:

@@ -1,0 +1,244 @@
+"""What Python sources and compiled modules import, found out by the Python that is going to run them.
+
+Run as a program by the interpreter of a bundle, so it uses the standard library alone:
+
+    python3 imported.py library DIRECTORY     the modules of a standard library, and what each imports
+    python3 imported.py uses LIBRARY LIST     which modules of that the files name that LIST (JSON) lists
+
+Both print JSON.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+import zipfile
+from contextlib import suppress
+from encodings.aliases import aliases
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+LOOSE = re.compile(rb"(?:from|import)\s+([\w.]+)|[\"']([\w.]+)[\"']")
+"""What imports look like in a text that is no valid Python of this version."""
+NAME = re.compile(r"\w[\w.-]*")
+LONGEST = 80
+"""Characters that the name of a module, or of something in one, may have."""
+ASIDE = re.compile(r"_?main|_?test|_test_\w+|_parse_args")
+"""Functions of the standard library that run where a module is run as a program."""
+WORDS = frozenset(
+    (
+        *("strptime", "breakpoint", "popen", "singledispatch", "singledispatchmethod", "deprecated"),
+        *("iter_modules", "walk_packages", "run_path"),
+    )
+)
+"""Names that have the interpreter import something when they are used: see relenv.bundle.reach."""
+RUN_TOGETHER = (b"__pyx_", b"rust_")
+"""In modules that Cython and Rust compile, texts may stand side by side with nothing between."""
+PACKED = (b"__pyx_", b"decompress")
+"""In a module that Cython compiled, both: its texts may be compressed."""
+WORDY = re.compile(r"(.*/)?pygments/(lexers|styles)/[^/]+")
+"""Sources whose texts are the words of languages, and no names of modules."""
+PROGRAMS = frozenset(("antigravity", "this", "pdb", "profile", "test", "trace", "idlelib", "turtledemo", "lib2to3"))
+"""What no compiled module imports, although it may well have the word."""
+
+
+class Finder(ast.NodeVisitor):
+    """Collects what a module names."""
+
+    def __init__(self, module: str = "", *, package: bool = False) -> None:
+        self.imports: set[str] = set()
+        self.aside: set[str] = set()
+        self.literals: set[str] = set()
+        self.words: set[str] = set()
+        self._into = self.imports
+        self._package = module.split(".") if package else module.split(".")[:-1]
+
+    def visit_Import(self, node: ast.Import) -> None:
+        """Note each module."""
+        self._into.update(alias.name for alias in node.names)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """Note the module, and each name as one that may be a module."""
+        above = self._package[: len(self._package) + 1 - node.level] if node.level else []
+        base = ".".join([*above, *([node.module] if node.module else [])])
+        if base and (self._package or not node.level):
+            self._into.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
+        self.words.update(alias.name for alias in node.names)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        """Note what is imported by a name that is there to read."""
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        if name in ("import_module", "__import__") and node.args and isinstance(node.args[0], ast.Constant):
+            self._into.add(str(node.args[0].value))
+        self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> None:
+        """Keep apart what only a program imports, and leave out what only a type checker does."""
+        if _is_never(node.test):
+            for one in node.orelse:
+                self.visit(one)
+        elif isinstance(node.test, ast.Compare) and getattr(node.test.left, "id", "") == "__name__":
+            self._visit_aside(node.body)
+            for one in node.orelse:
+                self.visit(one)
+        else:
+            self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        """Likewise."""
+        if ASIDE.fullmatch(node.name):
+            self._visit_aside(node.body)
+        else:
+            self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        """Note what may be the name of a module, or of something in one."""
+        if isinstance(node.value, str) and len(node.value) <= LONGEST and NAME.fullmatch(node.value):
+            self.literals.add(node.value)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        """Note a word."""
+        self.words.add(node.id)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        """Note a word."""
+        self.words.add(node.attr)
+        self.generic_visit(node)
+
+    def _visit_aside(self, body: Iterable[ast.stmt]) -> None:
+        before, self._into = self._into, self.aside
+        for one in body:
+            self.visit(one)
+        self._into = before
+
+
+def _is_never(test: ast.expr) -> bool:
+    name = getattr(test, "attr", getattr(test, "id", ""))
+    return name == "TYPE_CHECKING" or (isinstance(test, ast.Constant) and not test.value)
+
+
+def library(folder: Path) -> dict[str, dict[str, object]]:
+    """Return the modules of a standard library that are files, with their paths and what they import."""
+    found: dict[str, dict[str, object]] = {}
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder).with_suffix("").parts
+        if parts[0] in ("site-packages", "test") or not all(part.isidentifier() or "-" in part for part in parts):
+            continue
+        package = parts[-1] == "__init__"
+        name = ".".join(parts[:-1] if package else parts)
+        finder = Finder(name, package=package)
+        with suppress(SyntaxError):  # of some tests in old ones that is meant
+            finder.visit(ast.parse(path.read_bytes()))
+        found[name] = {
+            "path": path.relative_to(folder).as_posix(),
+            "imports": sorted(finder.imports - {name}),
+            "aside": sorted(finder.aside - {name}),
+            "words": sorted(finder.words & WORDS),
+        }
+    for path in sorted(folder.glob("lib-dynload/*.so")):
+        name = path.name.partition(".")[0]
+        found[name] = {"path": path.relative_to(folder).as_posix(), "imports": [], "aside": [], "words": []}
+    return found
+
+
+def uses(paths: Iterable[str], known: Iterable[str]) -> set[str]:
+    """Return the modules of the standard library that files name, and with a mark what else counts.
+
+    A text that is the name of a module, which may be run as a program: `-json.tool`. Words: `.strptime`. Shared
+    libraries: `/libz.so.1`.
+
+    Args:
+        paths: sources, shared objects, and wheels with such.
+        known: the modules.
+    """
+    modules = {*known, *sys.builtin_module_names}
+    found: set[str] = set()
+    for name, data in _contents(paths):
+        if not name.endswith(".py"):
+            found |= _of_binary(data, modules)
+            continue
+        names, texts, words = _of_source(data)
+        found |= {module for one in names for module in _meant(one, modules)}
+        if not WORDY.fullmatch(name):
+            found |= {module for one in texts for module in _meant(one, modules)}
+            found |= {f"-{one}" for one in texts & modules}
+        found |= {f".{word}" for word in words & WORDS}
+    return found
+
+
+def _meant(name: str, modules: set[str]) -> Iterator[str]:
+    """Yield the module that has a name, or holds what has it, and the one of an encoding that is called so.
+
+    Of what is called like a shared library, the name with a slash.
+    """
+    whole = name
+    if ".so" in name:
+        yield f"/{name}"
+    while name and name not in modules:
+        name = name.rpartition(".")[0]
+    if name:
+        yield name
+    plain = whole.lower().replace("-", "_")
+    module = f"encodings.{aliases.get(plain, plain)}"
+    if module in modules:
+        yield module
+
+
+def _of_source(data: bytes) -> tuple[set[str], set[str], set[str]]:
+    """Return what a source names: what it imports, texts, and words."""
+    finder = Finder()
+    try:
+        finder.visit(ast.parse(data))
+    except (SyntaxError, ValueError, RecursionError):
+        names = {part.decode("latin-1") for found in LOOSE.findall(data) for part in found if part}
+        return names, names, {word for word in WORDS if word.encode() in data}
+    return finder.imports | finder.aside, finder.literals, finder.words
+
+
+def _of_binary(data: bytes, modules: set[str]) -> set[str]:
+    """Return the modules whose names occur in a compiled module: each part of a name by itself is enough."""
+    if all(mark in data for mark in PACKED):
+        return modules - PROGRAMS
+    before = b"" if any(mark in data for mark in RUN_TOGETHER) else rb"(?<!\w)"
+    parts = {part for module in modules for part in module.split(".")}
+    there = {part for part in parts if re.search(before + part.encode(), data)}
+    return {module for module in modules - PROGRAMS if there.issuperset(module.split("."))}
+
+
+def _contents(paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield names and contents of sources, and of compiled modules whose source is not beside them."""
+    single = {path for path in paths if not path.endswith(".whl")}
+    for path in _speaking(single):
+        yield path, Path(path).read_bytes()
+    for path in {*paths} - single:
+        with zipfile.ZipFile(path) as archive:
+            for name in _speaking({*archive.namelist()}):
+                yield name, archive.read(name)
+
+
+def _speaking(names: set[str]) -> list[str]:
+    def is_compiled(name: str) -> bool:
+        folder, _, file = name.rpartition("/")
+        source = f"{file.partition('.')[0]}.py"
+        # what mypyc and Cython have made of a source imports what that does
+        return ".so" in file and (f"{folder}/{source}" if folder else source) not in names
+
+    return sorted(name for name in names if name.endswith(".py") or is_compiled(name))
+
+
+def main() -> None:
+    """Print what is asked for."""
+    if sys.argv[1] == "library":
+        sys.stdout.write(json.dumps(library(Path(sys.argv[2]))))
+    else:
+        known, paths = (json.loads(Path(one).read_bytes()) for one in sys.argv[2:])
+        sys.stdout.write(json.dumps(sorted(uses(paths, known))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,287 @@
+"""What of the standard library a bundle can come to import: found in sources and compiled modules, and followed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from relenv.bundle import imported
+from relenv.bundle.reach import ALSO, START, UNFOLLOWED, WORDS, cut, missing, reached
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KNOWN = ("json", "json.tool", "logging", "logging.handlers", "sqlite3", "xml", "xml.sax", "encodings.shift_jis", "re")
+
+
+def module(*imports: str, aside: tuple[str, ...] = (), words: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {"path": "", "imports": list(imports), "aside": list(aside), "words": list(words)}
+
+
+def uses(tmp_path: Path, content: str | bytes, name: str = "app.py") -> set[str]:
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return imported.uses([str(path)], KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("import json.tool as t, re\n", {"json.tool", "re"}),
+        ("def f():\n    if x:\n        from logging import handlers\n", {"logging.handlers", "logging"}),
+        ("try: import sqlite3\nexcept ImportError: pass\n", {"sqlite3"}),
+        ("importlib.import_module('xml.sax')\n", {"xml.sax", "-xml.sax"}),
+        ("CONFIG = {'class': 'logging.handlers.SysLogHandler'}\n", {"logging.handlers"}),
+        ("run([sys.executable, '-m', 'json.tool'])\n", {"json.tool", "-json.tool"}),
+        ("data.decode('Shift-JIS')\n", {"encodings.shift_jis"}),
+        ("open(x).read().strptime(y)\n", {".strptime"}),
+        ("from time import strptime as parse\n", {"time", ".strptime"}),
+        ("ctypes.CDLL('libz.so.1')\n", {"/libz.so.1"}),
+        ("if TYPE_CHECKING:\n    import sqlite3\nelse:\n    import re\n", {"re"}),
+        ("from . import json\nfrom .sqlite3 import x\n", set()),
+        ("# import sqlite3\n'''it takes json and re'''\n", set()),
+        ("print 'old'\nimport sqlite3\n", {"sqlite3", "-sqlite3"}),
+    ],
+)
+def test_what_sources_name(tmp_path: Path, text: str, names: set[str]) -> None:
+    assert uses(tmp_path, text) == names
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        (b"\x7fELF\0json\0sqlite3\0", {"json", "sqlite3"}),
+        (b"\x7fELF\0json\0tool\0", {"json", "json.tool"}),
+        (b"\x7fELF\0mysqlite3\0", set()),
+        (b"\x7fELF\0__pyx_mysqlite3andmore", {"sqlite3"}),
+        (b"\x7fELF\0__pyx_ decompress", {*KNOWN, *sys.builtin_module_names}),
+    ],
+)
+def test_what_compiled_modules_name(tmp_path: Path, data: bytes, names: set[str]) -> None:
+    assert uses(tmp_path, data, "app.cpython-313-x86_64-linux-gnu.so") - {"re", "_re"} == names - {"re", "_re"}
+
+
+def test_a_source_speaks_for_what_was_compiled_of_it(tmp_path: Path) -> None:
+    assert uses(tmp_path, b"\x7fELF\0json\0", "app.so") == {"json"}
+    (tmp_path / "app.py").write_text("import sqlite3\n")
+    assert imported.uses([str(tmp_path / "app.py"), str(tmp_path / "app.so")], KNOWN) == {"sqlite3"}
+
+
+def test_words_of_languages_are_no_modules(tmp_path: Path) -> None:
+    (tmp_path / "pygments/lexers").mkdir(parents=True)
+    assert uses(tmp_path, "import re\nWORDS = ('sqlite3',)\n", "pygments/lexers/sql.py") == {"re"}
+
+
+def test_a_wheel_is_looked_into(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "app.whl", "w") as archive:
+        archive.writestr("app/a.py", "import sqlite3\n")
+        archive.writestr("app/data.txt", "import json\n")
+    assert imported.uses([str(tmp_path / "app.whl")], KNOWN) == {"sqlite3"}
+
+
+def test_modules_of_a_library(tmp_path: Path) -> None:
+    texts = {
+        "a.py": "import b\ndef f():\n    from p import one\ndef _test():\n    import doctest\n",
+        "p/__init__.py": "from .one import x\nif __name__ == '__main__':\n    import c\n",
+        "p/one.py": "from .. import a\nfrom . import two\n",
+        "lib-dynload/_x.cpython-313.so": "",
+        "site-packages/other.py": "",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = imported.library(tmp_path)
+    assert {name: facts["path"] for name, facts in found.items()} == {
+        "a": "a.py",
+        "p": "p/__init__.py",
+        "p.one": "p/one.py",
+        "_x": "lib-dynload/_x.cpython-313.so",
+    }
+    assert found["a"]["imports"] == ["b", "p", "p.one"]
+    assert found["a"]["aside"] == ["doctest"]
+    assert found["p"]["aside"] == ["c"]
+    assert {"p.one", "p.one.x"} <= set(found["p"]["imports"])
+    assert {"p", "p.two"} <= set(found["p.one"]["imports"])
+
+
+def test_what_is_reached_is_followed() -> None:
+    modules = {
+        "a": module("p.b"),
+        "p": module("c"),
+        "p.b": module(),
+        "c": module("a", aside=("doctest",)),
+        "doctest": module(),
+        "lonely": module("a"),
+    }
+    assert reached(modules, ()) == frozenset()
+    assert reached(modules, {"a"}) == {"a", "p", "p.b", "c"}
+    assert reached(modules, {"c", "-c"}) == {"a", "p", "p.b", "c", "doctest"}  # it may be run as a program
+
+
+def test_tables_are_followed() -> None:
+    modules = {
+        **{
+            name: module() for name in ("_pydatetime", "_strptime", "_sysconfigdata__linux", "doctest", "site", "pydoc")
+        },
+        "datetime": module("_datetime", "_pydatetime"),
+        "sysconfig": module(),
+        "user": module(words=("strptime",)),
+    }
+    modules["site"]["imports"] = ["pydoc.help"]
+    assert reached(modules, {"datetime"}) == {"site", "datetime", "_strptime"}
+    assert reached(modules, {"sysconfig"}) == {"site", "sysconfig", "_sysconfigdata__linux"}
+    assert reached(modules, {"user"}) == {"site", "user", "_strptime"}
+    assert "_pydatetime" in reached(modules, {"_pydatetime"})
+
+
+LIBRARY = Path(sysconfig.get_path("stdlib"))
+NATIVE = sorted(
+    {path.name.partition(".")[0] for path in LIBRARY.glob("lib-dynload/*.so")} | {*sys.builtin_module_names}
+)
+START_UP = """\
+import site, runpy, sys
+sys.argv = ["x"]
+runpy.run_module("started")
+try:
+    1 / 0
+except ZeroDivisionError:
+    sys.excepthook(*sys.exc_info())
+b"\\xff".decode("latin-1"), str(10 ** 20000) if not hasattr(sys, "set_int_max_str_digits") else ""
+print(*sys.modules)
+"""
+ONE = "import sys; old = set(sys.modules); __import__(sys.argv[1]); print(*set(sys.modules) - old)"
+
+
+@pytest.fixture(scope="module")
+def modules() -> Mapping[str, Any]:
+    # of the Python that runs this: what it imports is what the tables have to know
+    return imported.library(LIBRARY)
+
+
+def test_what_a_start_takes_is_reached(modules: Mapping[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "started.py").write_text("")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + START_UP
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-X", "frozen_modules=off", "-c", code], capture_output=True, text=True, check=True
+    )
+    names = set(done.stdout.split()) & modules.keys()
+    assert len(names) > 20
+    assert names <= reached(modules, ())
+
+
+@pytest.mark.parametrize("name", [name for name in NATIVE if name in ALSO])
+def test_what_modules_in_c_import_is_known(modules: Mapping[str, Any], name: str) -> None:
+    done = subprocess.run([sys.executable, "-I", "-c", ONE, name], capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        assert set(done.stdout.split()) & modules.keys() <= reached(modules, {name})
+
+
+ALONE = """\
+import importlib, json, os, sys
+known, stays = (set(one) for one in json.load(sys.stdin))
+for name in [name for name in sys.modules if name in known]:
+    del sys.modules[name]  # what was imported on the way may not be there
+
+class Gone:
+    def find_spec(self, name, path=None, target=None):
+        if name in known and name not in stays:
+            raise ModuleNotFoundError(f"{name} is cut", name=name)
+
+def broken():
+    for name in sorted(one for one in stays if not one.endswith("__main__")):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name in known:
+                yield f"{name}: {error}"
+        except ImportError:
+            pass
+
+sys.meta_path.insert(0, Gone())
+sys.stderr.write("\\n".join(broken()))
+sys.stderr.flush()
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "",
+            "argparse",
+            "asyncio",
+            "concurrent.futures",
+            "csv",
+            "ctypes",
+            "dataclasses",
+            "datetime",
+            "decimal",
+            "email",
+        ),
+        *("hashlib", "http.server", "importlib.metadata", "importlib.resources", "inspect", "json", "logging.config"),
+        *("multiprocessing", "pathlib", "pdb", "pickle", "pkgutil", "platform", "random", "runpy", "sqlite3", "ssl"),
+        *("statistics", "subprocess", "sysconfig", "tempfile", "unittest.mock", "urllib.request", "uuid", "venv"),
+        *("xml.etree.ElementTree", "xml.sax", "xmlrpc.client", "zipfile", "zoneinfo"),
+    ],
+)
+def test_what_stays_can_be_imported_without_the_rest(modules: Mapping[str, Any], name: str) -> None:
+    stays = reached(modules, {name})
+    given = json.dumps([sorted(modules), sorted(stays)])
+    argv = [sys.executable, "-I", "-W", "ignore", "-c", ALONE]
+    done = subprocess.run(argv, input=given, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_the_tables_name_modules(modules: Mapping[str, Any]) -> None:
+    names = {one for names in (*ALSO.values(), *WORDS.values(), START) for one in names if "*" not in one}
+    newer = {"concurrent.interpreters", "compression.zstd", "dbm.sqlite3", "zoneinfo._zoneinfo", "dbm.gnu", "_pylong"}
+    assert {one for one in names if one not in modules and one not in sys.builtin_module_names} <= newer
+    assert {name[1:] for name in WORDS} == imported.WORDS
+    assert {one[1:] for names in UNFOLLOWED.values() for one in names if one.startswith(".")} <= imported.WORDS
+
+
+FILES = (
+    *("bin/python3", "bin/pydoc3.13", "lib/libz.so.1", "lib/libssl.so.3", "lib/python3.13/os.pyc"),
+    *("lib/python3.13/json/__init__.pyc", "lib/python3.13/json/tool.pyc", "lib/python3.13/site-packages/app.pyc"),
+    *("lib/python3.13/pydoc_data/__init__.pyc", "lib/python3.13/pydoc_data/style.css", "etc/ssl/cert.pem"),
+    *("licenses/openssl-3.5.7/LICENSE", "licenses/cacert-2026/LICENSE", "licenses/zlib-1.3.1/LICENSE"),
+)
+
+
+def test_what_nothing_reaches_is_cut(tmp_path: Path) -> None:
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    paths = {
+        "os": "os.py",
+        "json": "json/__init__.py",
+        "json.tool": "json/tool.py",
+        "pydoc_data": "pydoc_data/__init__.py",
+    }
+    modules = {name: {**module(), "path": path} for name, path in paths.items()}
+    assert not missing(tmp_path) & {"openssl", "zlib", "cacert"}
+    cut(tmp_path, "3.13", modules, {"json", "/libz.so.1"})
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {
+        *("bin/python3", "lib/libz.so.1", "lib/python3.13/os.pyc", "lib/python3.13/json/__init__.pyc"),
+        *("lib/python3.13/site-packages/app.pyc", "licenses/zlib-1.3.1/LICENSE"),
+    }
+    assert not [path for path in tmp_path.rglob("*") if path.is_dir() and not any(path.iterdir())]
+    assert missing(tmp_path) >= {"openssl", "cacert"}
+    assert "zlib" not in missing(tmp_path)
+
+
+def test_it_runs_as_a_program(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("import json\n")
+    for name, value in (("known.json", ["json"]), ("listed.json", [str(tmp_path / "app.py")])):
+        (tmp_path / name).write_text(json.dumps(value))
+    argv = [sys.executable, "-I", imported.__file__, "uses", tmp_path / "known.json", tmp_path / "listed.json"]
+    assert json.loads(subprocess.run(argv, capture_output=True, check=True).stdout) == ["json"]
