@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shlex
 import time
 import tomllib
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -33,7 +35,7 @@ from relenv.environment import Environment, create, pip_install
 from relenv.errors import BuildError, ConfigError, OutputError, disk_full
 from relenv.pip_shim.records import reconcile
 from relenv.plan import KEY_LENGTH
-from relenv.store import remove_tree
+from relenv.store import remove_tree, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -153,8 +155,9 @@ def build_wheel(project: Path, builders: Builders, work: Path) -> Path:
 
     try:
         requires = caller(BuildEnvironment(root=builders.interpreter.root)).requires
-        builder = caller(builders.environment(requires))
-        if more := set(builder.more()) - requires:
+        environment = builders.environment(requires)
+        builder = caller(environment)
+        if more := set(_more(project, environment, builder)) - requires:
             builder = caller(builders.environment(requires | more))
         return Path(builder.build(str(work / "wheel")))
     except process.CommandError as error:
@@ -173,10 +176,45 @@ def build_wheel(project: Path, builders: Builders, work: Path) -> Path:
         raise ConfigError(f"{project / 'pyproject.toml'}: {error}") from error
 
 
+ASKED_ONCE = ("flit_core.buildapi", "hatchling.build", "poetry.core.masonry.api", "setuptools.build_meta", "uv_build")
+"""Backends whose further requirements follow from what the project has configured, where it has no code for them."""
+CONFIGURED, CODE = ("pyproject.toml", "setup.cfg"), ("setup.py", "hatch_build.py")
+"""Files of a project with that configuration, and with such code."""
+HOOKS = re.compile(rb"hooks\s*\.\s*[\"']?custom|backend-path")
+"""What names code in other files, in pyproject.toml."""
+
+
+def _more(project: Path, environment: BuildEnvironment, builder: Caller) -> Collection[str]:
+    """Ask a backend what else it requires; or remember what it said, if that cannot be another answer now.
+
+    Every answer takes a process that imports the backend: a third of what bundling a small program takes.
+    """
+    texts = [path.read_bytes() if (path := project / name).is_file() else b"" for name in CONFIGURED]
+    plugins = {canonicalize_name(Requirement(one).name) for one in builder.requires}
+    plugins -= {canonicalize_name(PROVIDERS.get(builder.backend, "")), "wheel"}
+    code = any((project / name).exists() for name in CODE) or HOOKS.search(texts[0])
+    if builder.backend not in ASKED_ONCE or plugins or code:
+        return builder.more()
+    known = hashlib.sha256(repr([builder.backend, *texts]).encode()).hexdigest()[:KEY_LENGTH]
+    # beside the backend that was asked: with another one it goes
+    answer = environment.root / ASKED / f"{known}.json"
+    with suppress(OSError, ValueError):
+        found: list[str] = json.loads(answer.read_bytes())
+        return found
+    more = sorted(builder.more())
+    answer.parent.mkdir(exist_ok=True)
+    write_text(answer, json.dumps(more) + "\n")
+    return more
+
+
+ASKED = "asked"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Caller:
     """The hooks of a backend that building a wheel takes."""
 
+    backend: str
     requires: set[str]
     """What [build-system] requires."""
     more: Callable[[], Collection[str]]
@@ -192,6 +230,7 @@ def _caller(
     requires = set(builder.build_system_requires)
     if not (builders.delegate and _build_backend(project) == OURS):
         return Caller(
+            backend=_build_backend(project) or "setuptools.build_meta:__legacy__",
             requires=requires,
             more=lambda: builder.get_requires_for_build("wheel"),
             build=lambda folder: builder.build("wheel", folder),
@@ -209,7 +248,9 @@ def _caller(
         Path(folder).mkdir(parents=True, exist_ok=True)
         return str(Path(folder, hooks.build_wheel(folder)))
 
-    return Caller(requires=set(others.values()), more=hooks.get_requires_for_build_wheel, build=made)
+    return Caller(
+        backend=builders.delegate, requires=set(others.values()), more=hooks.get_requires_for_build_wheel, build=made
+    )
 
 
 def _build_backend(project: Path) -> str:

@@ -72,3 +72,10 @@ def test_a_name_that_is_no_text_is_printed_as_it_is(tmp_path: Path) -> None:
     done = subprocess.run(argv, env=environ, check=False, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert b"bin/\xfe finds its interpreter beside itself\n" in done.stdout
+
+
+def test_what_a_bundle_rarely_takes_is_not_imported() -> None:
+    code = "import sys, relenv.cli, relenv.commands.bundle, relenv.context, relenv.ui; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    late = {"requests", "urllib3", "rich", "elftools", "cyclonedx", "relenv.download", "relenv.bundle.report"}
+    assert not late & set(done.stdout.split())
