@@ -33,7 +33,8 @@ ASIDE = re.compile(r"_?main|_?test|_test_\w+|_parse_args")
 WORDS = frozenset(
     (
         *("strptime", "breakpoint", "popen", "singledispatch", "singledispatchmethod", "deprecated"),
-        *("iter_modules", "walk_packages", "run_path"),
+        *("iter_modules", "walk_packages", "iter_importer_modules", "run_path"),
+        *("get_resource_reader", "find_distributions"),
     )
 )
 """Names that have the interpreter import something when they are used: see relenv.bundle.reach."""
@@ -69,6 +70,8 @@ class Finder(ast.NodeVisitor):
         if base and (self._package or not node.level):
             self._into.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
         self.words.update(alias.name for alias in node.names)
+        if any(ASIDE.fullmatch(alias.name) for alias in node.names):
+            self.literals.add(base)
 
     def visit_Call(self, node: ast.Call) -> None:
         """Note what is imported by a name that is there to read."""
@@ -106,8 +109,10 @@ class Finder(ast.NodeVisitor):
         self.words.add(node.id)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        """Note a word."""
+        """Note a word, and whose program is called."""
         self.words.add(node.attr)
+        if ASIDE.fullmatch(node.attr) and isinstance(node.value, ast.Name | ast.Attribute):
+            self.literals.add(ast.unparse(node.value))
         self.generic_visit(node)
 
     def _visit_aside(self, body: Iterable[ast.stmt]) -> None:

@@ -73,6 +73,8 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "dbm": ("dbm.dumb", "dbm.sqlite3", "dbm.gnu", "dbm.ndbm"),
     "email.charset": ("encodings.iso2022_jp", "encodings.shift_jis"),
     "encodings.idna": ("encodings.punycode",),
+    "importlib.metadata": ("importlib.readers",),
+    "importlib.resources": ("importlib.readers",),
     "logging.config": ("logging.handlers",),
     "sysconfig": ("_sysconfigdata*",),
     "unittest": ("unittest.async_case",),
@@ -84,6 +86,9 @@ ALSO: Mapping[str, tuple[str, ...]] = {
 WORDS: Mapping[str, tuple[str, ...]] = {
     ".breakpoint": ("pdb",),
     ".deprecated": ("inspect",),
+    ".find_distributions": ("importlib.metadata",),
+    ".get_resource_reader": ("importlib.readers",),
+    ".iter_importer_modules": ("inspect",),
     ".iter_modules": ("inspect",),
     ".popen": ("subprocess",),
     ".run_path": ("pkgutil",),
@@ -103,12 +108,13 @@ UNFOLLOWED: Mapping[str, frozenset[str]] = {
         # for a single function: see WORDS
         "functools": "typing .singledispatch .singledispatchmethod",
         "os": "subprocess .popen",
-        "pkgutil": "inspect .iter_modules .walk_packages",
+        "pkgutil": "inspect .iter_modules .iter_importer_modules .walk_packages",
         "runpy": "pkgutil .run_path",
         "warnings": "inspect tracemalloc .deprecated",
-        # for importlib.metadata and importlib.resources, which import them as well
-        "importlib._bootstrap_external": "importlib.metadata importlib.readers",
-        "zipimport": "importlib.readers",
+        "importlib._bootstrap_external": "importlib.metadata importlib.readers"
+        " .find_distributions .get_resource_reader",
+        "importlib.machinery": ".find_distributions .get_resource_reader",
+        "zipimport": "importlib.readers .get_resource_reader",
         # what stands in for a module in C, which is there, or is for other systems
         "abc": "_py_abc",
         "ctypes": "ctypes.macholib ctypes.wintypes ctypes._aix",
@@ -200,7 +206,7 @@ def _followed(name: str, modules: Modules, uses: Collection[str]) -> list[str]:
     if not facts:
         return []
     gone = UNFOLLOWED.get(name, frozenset())
-    aside = facts["aside"] if f"-{name}" in uses else ()
+    aside = [*facts["aside"], f"{name}.__main__"] if f"-{name}" in uses else []
     listed = [*facts["imports"], *aside, *(f".{word}" for word in facts["words"])]
     return [one for one in listed if not any(one == other or one.startswith(f"{other}.") for other in gone)]
 

@@ -40,6 +40,8 @@ def uses(tmp_path: Path, content: str | bytes, name: str = "app.py") -> set[str]
         ("importlib.import_module('xml.sax')\n", {"xml.sax", "-xml.sax"}),
         ("CONFIG = {'class': 'logging.handlers.SysLogHandler'}\n", {"logging.handlers"}),
         ("run([sys.executable, '-m', 'json.tool'])\n", {"json.tool", "-json.tool"}),
+        ("import json.tool\njson.tool.main()\n", {"json.tool", "-json.tool"}),
+        ("from json.tool import main\n", {"json.tool", "-json.tool"}),
         ("data.decode('Shift-JIS')\n", {"encodings.shift_jis"}),
         ("open(x).read().strptime(y)\n", {".strptime"}),
         ("from time import strptime as parse\n", {"time", ".strptime"}),
@@ -122,6 +124,8 @@ def test_what_is_reached_is_followed() -> None:
     }
     assert reached(modules, ()) == frozenset()
     assert reached(modules, {"a"}) == {"a", "p", "p.b", "c"}
+    modules["p.__main__"] = module("lonely")
+    assert reached(modules, {"p", "-p"}) >= {"p.__main__", "lonely"}
     assert reached(modules, {"c", "-c"}) == {"a", "p", "p.b", "c", "doctest"}  # it may be run as a program
 
 
@@ -134,6 +138,12 @@ def test_tables_are_followed() -> None:
         "sysconfig": module(),
         "user": module(words=("strptime",)),
     }
+    modules["importlib._bootstrap_external"] = module("importlib.readers", words=("get_resource_reader",))
+    modules["importlib.readers"] = modules["resources"] = module()
+    modules["reader"] = module("importlib._bootstrap_external", words=("get_resource_reader",))
+    both = {"importlib._bootstrap_external", "importlib.readers"}
+    assert reached(modules, {"importlib._bootstrap_external"}) == {"site", "importlib._bootstrap_external"}
+    assert reached(modules, {"reader"}) == {"site", "reader", *both}
     modules["site"]["imports"] = ["pydoc.help"]
     assert reached(modules, {"datetime"}) == {"site", "datetime", "_strptime"}
     assert reached(modules, {"sysconfig"}) == {"site", "sysconfig", "_sysconfigdata__linux"}
