@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from relenv.ui import Ui
 
 
+OTHER_NAMES = {"cc": "gcc"}
+"""Names under which a GCC from source does not install its programs."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Toolchain:
     """A compiler that lies unpacked in the cache."""
@@ -53,7 +57,7 @@ class Toolchain:
 
     def tool(self, name: str) -> Path:
         """Return the path of one of its programs: `gcc`, `strip`."""
-        return self.root / "bin" / f"{self.triplet}-{name}"
+        return self.root / "bin" / f"{self.triplet}-{OTHER_NAMES.get(name, name)}"
 
     def compiler(self) -> str:
         """Return what its compiler is: `gcc 11.2.0`.
