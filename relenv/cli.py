@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         _stand_somewhere()
         context = _context(args, os.environ if environ is None else environ)
         code: int = args.run(args, context)
-        sys.stdout.flush()
+        _flush()
     except KeyboardInterrupt:
         _say("interrupted")
         return INTERRUPTED
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         return _report(error, debug=debug)
     except BrokenPipeError:
         # whoever read our output has gone: nothing to say, and nobody to say it to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
     except OSError as error:
         return _report(_from_os(error, context.data if context else None), debug=debug)
@@ -80,6 +80,21 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
             traceback.print_exc()
         return 70
     return code
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _drop_output()
+        raise OutputError(f"standard output cannot be written to: {error.strerror}") from error
+
+
+def _drop_output() -> None:
+    """Let what is still to be written lead nowhere: Python would complain when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -148,7 +163,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - 
 
 
 def _from_os(error: OSError, cache: Path | None) -> RelenvError:
-    place = error.filename or "a file"
+    place = error.filename or "a file, or standard output"
     if error.errno == errno.EACCES and cache and str(place).startswith(f"{cache.resolve()}{os.sep}"):
         return CacheError(f"{place}: {error.strerror}", hint="is it another user's? RELENV_DATA names another cache")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from relenv.audit.model import Finding, Severity
-from relenv.pip_shim import adopt, scripts
+from relenv.pip_shim import adopt, interrupted, scripts
 from relenv.pip_shim.repair import SYSTEM, rule
 from relenv.relocate.elf import MAGIC
 
@@ -36,6 +36,7 @@ def check(tree: Tree) -> Iterator[Finding]:
             yield _error(record.path, "record", f"cannot be read to its end: {record.damage}", again)
         for row in record.rows:
             yield from _row(tree, record, row)
+    yield from _unrecorded(tree)
     yield from _shim(tree)
     yield from _origins(tree)
     yield from _startup(tree)
@@ -120,6 +121,20 @@ def _row(tree: Tree, record: Record, row: Row) -> Iterator[Finding]:
         yield _error(row.path, "record", f"is not of the size that RECORD of {record.distribution} says", again)
     elif row.digest and (problem := _compare(path, row.digest)):
         yield _error(row.path, "record", f"{problem} RECORD of {record.distribution} says", again)
+
+
+def _unrecorded(tree: Tree) -> Iterator[Finding]:
+    """Yield what is noted of a distribution, but not which files are its own: pip replaces and removes none such."""
+    empty = [record.path for record in tree.records if not record.rows and not record.damage]
+    lacking = [path.relative_to(tree.root).as_posix() for path in interrupted.incomplete(tree.root / tree.site)]
+    for path, what in (*((path, "is empty") for path in empty), *((path, "has no RECORD") for path in lacking)):
+        yield Finding(
+            severity=Severity.WARNING,
+            check="record",
+            file=path,
+            what=f"{what}: pip can neither replace nor remove its distribution",
+            hint=f"{_MEND}, if its installation was cut short; else install it again with --ignore-installed",
+        )
 
 
 def _compare(path: Path, wanted: str) -> str:

@@ -66,6 +66,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     for file in args.requirements:
         if not file.is_file():
             raise UsageError(f"--requirement {file} is not a file")
+    if not all(map(str.strip, args.packages)):
+        raise UsageError("a PACKAGE is empty", hint="a variable that is not set? write it as httpie or ./project")
     if not args.force:
         refuse_occupied(args.directory)
     packages = [

@@ -15,12 +15,13 @@ import stat
 import sys
 from configparser import ConfigParser
 from configparser import Error as ConfigError
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import adopt, records
+from . import adopt, interrupted, records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +57,11 @@ def repair(prefix: Path, *, dry_run: bool = False) -> list[Deed]:
     Returns:
         What was done, or would be, in this order; empty if nothing was to do.
     """
-    found = [*_modes(prefix, dry_run=dry_run), *_links(prefix, dry_run=dry_run)]
+    found = [
+        *_remains(prefix, dry_run=dry_run),
+        *_modes(prefix, dry_run=dry_run),
+        *_links(prefix, dry_run=dry_run),
+    ]
     pip = adopt.stock(prefix)
     refused = () if dry_run else adopt.adopt_pip(prefix)
     report = records.reconcile(prefix, is_ours=rule(prefix), since=0, dry_run=dry_run)
@@ -76,6 +81,16 @@ def _is_pips(record: Path) -> bool:
 
 def _deed(prefix: Path, path: Path, what: str, *, done: bool = True) -> Deed:
     return Deed(path=path.relative_to(prefix).as_posix(), what=what, done=done)
+
+
+def _remains(prefix: Path, *, dry_run: bool) -> list[Deed]:
+    """Take away what a pip that was killed has left half there."""
+    with nullcontext(_found(prefix)) if dry_run else interrupted.under_way(prefix) as remains:
+        return [_deed(prefix, one.path, "was left by a pip that was cut short, and is gone") for one in remains]
+
+
+def _found(prefix: Path) -> tuple[interrupted.Remains, ...]:
+    return tuple(one for site in records.site_packages(prefix) for one in interrupted.remains(site))
 
 
 def _modes(prefix: Path, *, dry_run: bool) -> Iterator[Deed]:

@@ -115,6 +115,13 @@ def test_a_package_that_cannot_be_had_leaves_everything_as_it_was(
     assert sorted(path for path in environment.parent.rglob("*")) == before
 
 
+def test_an_empty_package_is_refused(relenv: Relenv, tmp_path: Path) -> None:
+    outcome = relenv("create", tmp_path / "env", " ", check=False)
+    assert outcome.code == 2
+    assert outcome.errors[0] == "error: a PACKAGE is empty"
+    assert not (tmp_path / "env").exists()
+
+
 def test_a_requirements_file_that_is_not_there(relenv: Relenv, tmp_path: Path) -> None:
     outcome = relenv("create", tmp_path / "new", "-r", tmp_path / "none.txt", check=False)
     assert outcome.errors == [f"error: --requirement {tmp_path}/none.txt is not a file"]

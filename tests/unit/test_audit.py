@@ -509,3 +509,10 @@ def test_a_copy_is_instrumented_behind_its_trampoline(tmp_path: Path) -> None:
         assert script.read_bytes().split(b"'''")[:2] == header[:2]
         assert script.read_bytes().endswith(b"'''\n" + run.SCRIPT_PROBE)
         assert script.stat().st_mode & 0o777 == 0o755
+
+
+def test_what_pip_cannot_replace_is_named(root: Path) -> None:
+    path = put(root, f"{SITE}/pkg-1.0.dist-info/RECORD", "")
+    assert found(root) == [("warning", "record", f"{SITE}/pkg-1.0.dist-info/RECORD")]
+    path.unlink()
+    assert found(root) == [("warning", "record", f"{SITE}/pkg-1.0.dist-info")]

@@ -56,6 +56,15 @@ def test_a_directory_that_is_gone_is_named(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: the current directory does not exist any more\nhint: ")
 
 
+def test_a_full_standard_output_is_named() -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        argv = [sys.executable, "-m", "relenv", "toolchain", "list", "--json"]
+        environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        done = subprocess.run(argv, env=environ, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == OutputError.exit_code
+    assert done.stderr == "error: standard output cannot be written to: No space left on device\n"
+
+
 def test_a_name_that_is_no_text_is_printed_as_it_is(tmp_path: Path) -> None:
     place = os.fsencode(tmp_path) + b"/\xff"
     os.mkdir(place)  # noqa: PTH102 - no text

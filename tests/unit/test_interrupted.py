@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from relenv.pip_shim.interrupted import MARK, ROUNDED, under_way
+from relenv.pip_shim.repair import repair
 
 CHILD = """\
 import pathlib, sys
@@ -81,6 +82,15 @@ def test_what_another_pip_has_under_way_stays(site: Path) -> None:
         other.kill()
     with under_way(site.parents[2]) as remains:
         assert "half 1.0" in [one.distribution for one in remains]
+
+
+def test_repair_takes_them_away_too(site: Path) -> None:
+    leave(site)
+    would = repair(site.parents[2], dry_run=True)
+    assert {deed.path.rpartition("/")[2] for deed in would} >= {"half-1.0.dist-info", "~alf", ".relenv-1.part"}
+    assert "half-1.0.dist-info" in names(site)
+    assert repair(site.parents[2]) == would
+    assert names(site) == WHOLE
 
 
 def test_the_mark_goes_with_an_error(site: Path) -> None:
