@@ -17,7 +17,7 @@ class Profile:
     toolchain: str
     """The toolchain whose compiler wrote it and can read it."""
     filename: str
-    """A .tar.xz of .gcda files, by their place in the source tree."""
+    """A .tar.xz of .gcda files, by their place in the source tree; release, triplet and toolchain are in its name."""
     sha256: str
 
 
@@ -25,19 +25,19 @@ PROFILES: tuple[Profile, ...] = (
     Profile(
         version="3.11.2",
         toolchain="ppbt-0.1.8",
-        filename="cpython-3.11.2-x86_64-linux-gnu.tar.xz",
+        filename="cpython-3.11.2-x86_64-linux-gnu-ppbt-0.1.8.tar.xz",
         sha256="9ea6a55977985fa15854054d4d5609e5f5471ceb152644678d1632a9ee8c6ad3",
     ),
     Profile(
         version="3.13.5",
         toolchain="ppbt-0.1.8",
-        filename="cpython-3.13.5-x86_64-linux-gnu.tar.xz",
+        filename="cpython-3.13.5-x86_64-linux-gnu-ppbt-0.1.8.tar.xz",
         sha256="d7c7382557874fdd045ae2e870fc46249b359d9cf46e7e92b0d1228a8954c02b",
     ),
     Profile(
         version="3.13.15",
         toolchain="ppbt-0.1.8",
-        filename="cpython-3.13.15-x86_64-linux-gnu.tar.xz",
+        filename="cpython-3.13.15-x86_64-linux-gnu-ppbt-0.1.8.tar.xz",
         sha256="cc2226fb3b3e7e16c3dcc97709792e8313a89a2a51a6559194e66e94e166672a",
     ),
 )
