@@ -420,26 +420,28 @@ _QUIRKS: dict[str, tuple[tuple[Step, ...], tuple[str, ...], tuple[tuple[str, str
 """By series: further steps before configure, further options of it, further environment."""
 _UNITED = frozenset({"3.11", "3.13"})
 """The series whose evaluation loop can be compiled as one unit."""
-_LTO = {"gcc": "-flto=auto -fuse-linker-plugin"}
-"""What is added to compile and to link with, by the kind of toolchain: for those with link-time optimisation. How many
-threads do it changes nothing about the result."""
+_WITH_LTO = frozenset({"gcc"})
+"""The kinds of toolchains that have link-time optimisation."""
+# what embeds Python is there to be tested, and takes as long to link as the program itself
+_NO_EMBEDDING = Replace(path="{src}/Makefile.pre.in", old="gdbhooks Programs/_testembed", new="gdbhooks")
 
 
 USE_PROFILE = "-fprofile-use -fprofile-correction -fprofile-partial-training -Wno-missing-profile"
 """Partial training: what the training never reached is optimised as without a profile, not for size."""
 
 
-def _configured(series: str, toolchain: str, *, tests: bool) -> tuple[tuple[Step, ...], tuple[tuple[str, str], ...]]:
+def _configured(
+    series: str, toolchain: str, *, tests: bool, training: bool = False
+) -> tuple[tuple[Step, ...], tuple[tuple[str, str], ...]]:
     """Return the steps up to a configured tree, and the environment of those and of the ones that follow."""
     steps, options, env = _QUIRKS.get(series, ((), (), ()))
-    environment = {**dict(_ENV), **dict(env)}
-    if lto := _LTO.get(toolchain.partition("-")[0]):
-        for name in ("CFLAGS_NODIST", "LDFLAGS_NODIST"):
-            environment[name] += f" {lto}"
-    elif series in _UNITED:
-        steps = (*steps, *_one_unit())
+    variables = tuple({**dict(_ENV), **dict(env)}.items())
+    if toolchain.partition("-")[0] not in _WITH_LTO:
+        steps = (*steps, *_one_unit()) if series in _UNITED else steps
+    elif not training:  # what is counted is counted before anything is linked
+        options = (*options, "--with-lto")
+        steps = steps if tests else (*steps, _NO_EMBEDDING)
     configure = tuple(word for word in _CONFIGURE if not (tests and word == "--disable-test-modules"))
-    variables = tuple(environment.items())
     return (*_COMMON, *steps, Run(argv=(*configure, *options), env=variables)), variables
 
 
@@ -504,7 +506,7 @@ def training_for(source: Source, workload: str, toolchain: str = PINNED) -> Reci
         workload: the text of a program to run besides `-m test --pgo`.
     """
     series = series_of(source.version)
-    configured, environment = _configured(series, toolchain, tests=True)
+    configured, environment = _configured(series, toolchain, tests=True, training=True)
     return Recipe(
         name="cpython-profile",
         source=source,
