@@ -40,6 +40,18 @@ PROFILES: tuple[Profile, ...] = (
         filename="cpython-3.13.15-x86_64-linux-gnu-ppbt-0.1.8.tar.xz",
         sha256="cc2226fb3b3e7e16c3dcc97709792e8313a89a2a51a6559194e66e94e166672a",
     ),
+    Profile(
+        version="3.13.5",
+        toolchain="gcc-15.3.0",
+        filename="cpython-3.13.5-x86_64-linux-gnu-gcc-15.3.0.tar.xz",
+        sha256="dd08df0c5d656be34652bbbeb5e76255c1120e8702bfd28952a645f1724c002c",
+    ),
+    Profile(
+        version="3.13.15",
+        toolchain="gcc-15.3.0",
+        filename="cpython-3.13.15-x86_64-linux-gnu-gcc-15.3.0.tar.xz",
+        sha256="e997c429f3bdf77958e64093c667b527d78f307324cf9ff4fcb5813d2b04da7a",
+    ),
 )
 
 
