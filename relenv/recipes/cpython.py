@@ -422,8 +422,18 @@ _UNITED = frozenset({"3.11", "3.13"})
 """The series whose evaluation loop can be compiled as one unit."""
 _WITH_LTO = frozenset({"gcc"})
 """The kinds of toolchains that have link-time optimisation."""
+# what runs only while CPython is built is not worth minutes of optimising
+_PLAIN_HELPERS = Replace(
+    path="{src}/Makefile.pre.in",
+    old="$(LINKCC) $(PY_CORE_LDFLAGS) -o $@ Programs/_freeze_module.o",
+    new="$(LINKCC) $(PY_LDFLAGS_NOLTO) -o $@ Programs/_freeze_module.o",
+)
 # what embeds Python is there to be tested, and takes as long to link as the program itself
 _NO_EMBEDDING = Replace(path="{src}/Makefile.pre.in", old="gdbhooks Programs/_testembed", new="gdbhooks")
+_LTO_ENV = (
+    # --with-lto adds -g
+    ("CFLAGS_NODIST", f"{dict(_ENV)['CFLAGS_NODIST']} -g0"),
+)
 
 
 USE_PROFILE = "-fprofile-use -fprofile-correction -fprofile-partial-training -Wno-missing-profile"
@@ -435,12 +445,14 @@ def _configured(
 ) -> tuple[tuple[Step, ...], tuple[tuple[str, str], ...]]:
     """Return the steps up to a configured tree, and the environment of those and of the ones that follow."""
     steps, options, env = _QUIRKS.get(series, ((), (), ()))
-    variables = tuple({**dict(_ENV), **dict(env)}.items())
+    environment = {**dict(_ENV), **dict(env)}
     if toolchain.partition("-")[0] not in _WITH_LTO:
         steps = (*steps, *_one_unit()) if series in _UNITED else steps
     elif not training:  # what is counted is counted before anything is linked
+        steps = (*steps, _PLAIN_HELPERS, *(() if tests else (_NO_EMBEDDING,)))
         options = (*options, "--with-lto")
-        steps = steps if tests else (*steps, _NO_EMBEDDING)
+        environment |= dict(_LTO_ENV)
+    variables = tuple(environment.items())
     configure = tuple(word for word in _CONFIGURE if not (tests and word == "--disable-test-modules"))
     return (*_COMMON, *steps, Run(argv=(*configure, *options), env=variables)), variables
 
