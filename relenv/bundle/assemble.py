@@ -39,7 +39,7 @@ from relenv.texts import template
 from relenv.ui import working
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from relenv.bundle.config import AppConfig
     from relenv.context import Context
@@ -134,26 +134,7 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         subject = Subject(site=site, environment=app.environment, project=app.name, files=below.files)
         known = document(subject, digests(moved, below))
         examine(context, app.environment, below, known)
-        job = Job(
-            tree=moved,
-            name=name,
-            title=f"{app.name} {app.version}",
-            facts={
-                "program": f"{app.name} {app.version}",
-                "python": interpreter.version,
-                "needs": f"{interpreter.triplet}, glibc {glibc} or newer",
-                "scripts": ", ".join(app.scripts),
-            },
-            scripts=app.scripts,
-            compression=config.compression,
-            packs=packs(context, below, config.compression) if "zip" in config.formats else (),
-            digests=known,
-            below=tuple(one.digests for one in below.layers),
-            jobs=context.jobs,
-            ui=context.ui,
-            context=context,
-            config=config,
-        )
+        job = _job(site, app, below, name=name, glibc=glibc, known=known)
         files = tuple(write(job, form, target) for form, target in targets.items())
         if then:
             then(job, files, work)
@@ -165,6 +146,31 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         version=app.version,
         scripts=app.scripts,
         installers=app.installers,
+    )
+
+
+def _job(site: Site, app: App, below: Layer, *, name: str, glibc: str, known: Mapping[str, str]) -> Job:
+    """Return what is to be written, and how."""
+    context, config, interpreter = site.context, site.config, site.interpreter
+    return Job(
+        tree=app.environment.root,
+        name=name,
+        title=f"{app.name} {app.version}",
+        facts={
+            "program": f"{app.name} {app.version}",
+            "python": interpreter.version,
+            "needs": f"{interpreter.triplet}, glibc {glibc} or newer",
+            "scripts": ", ".join(app.scripts),
+        },
+        scripts=app.scripts,
+        compression=config.compression,
+        packs=packs(context, below, config.compression) if "zip" in config.formats else (),
+        digests=known,
+        below=tuple(one.digests for one in below.layers),
+        jobs=context.jobs,
+        ui=context.ui,
+        context=context,
+        config=config,
     )
 
 
