@@ -388,11 +388,14 @@ def test_installs_killed_half_way(relenv: Relenv, environment: Path, tmp_path: P
 
     moments: tuple[Callable[[], bool], ...] = (
         *((lambda delay=delay: time.monotonic() - began >= delay) for delay in (0.4, 0.8, 1.2)),
+        # what is replaced is put away first
+        lambda: any(site.glob("~*")),
         # RECORD is what pip writes last: without it pip would refuse to go on
         lambda: half(noted),
-        lambda: any(site.glob("~*")),
     )
     for moment in moments:
+        if moment is moments[3]:
+            pip(environment, "install", "--force-reinstall", wheel)
         command = [environment / "bin/pip3", "install", "--no-index", "--force-reinstall", wheel]
         with subprocess.Popen(command, env={}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             began = time.monotonic()
