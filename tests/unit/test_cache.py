@@ -79,7 +79,8 @@ with cache.lock(sys.argv[2], open_ui(quiet=True)):
     sys.stdin.read()
 """
 PRUNING = f"""{OPEN}
-import time
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been ignored
 from relenv.housekeeping import choose, prune, survey
 def tell(entry):
     print('in', flush=True)
