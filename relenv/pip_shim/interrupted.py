@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from . import records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 MARK = ".relenv-pip-"
@@ -45,25 +45,47 @@ def under_way(prefix: Path) -> Iterator[tuple[Remains, ...]]:
     Args:
         prefix: the environment.
     """
-    sites = records.site_packages(prefix)
-    locks = [os.open(site, os.O_RDONLY | os.O_CLOEXEC) for site in sites]
-    marks = [site / f"{MARK}{os.getpid()}" for site in sites]
+    with _locks(prefix) as locks:
+        gone = _cleared(locks)
+        marks = [site / f"{MARK}{os.getpid()}" for site in locks]
+        try:
+            for mark in marks:
+                with suppress(OSError):  # read-only: nothing will be installed either
+                    mark.touch()
+            for lock in locks.values():
+                with suppress(OSError):
+                    fcntl.flock(lock, fcntl.LOCK_SH)
+            yield gone
+        finally:
+            for mark in marks:
+                with suppress(OSError):
+                    mark.unlink()
+
+
+def take_away(prefix: Path) -> tuple[Remains, ...]:
+    """Take away what killed pips left, unless another one is under way; return what that was.
+
+    Args:
+        prefix: the environment.
+    """
+    with _locks(prefix) as locks:
+        return _cleared(locks)
+
+
+@contextmanager
+def _locks(prefix: Path) -> Iterator[dict[Path, int]]:
+    """Give an open descriptor for each site-packages directory."""
+    locks = {site: os.open(site, os.O_RDONLY | os.O_CLOEXEC) for site in records.site_packages(prefix)}
     try:
-        # where a lock cannot be had at all, nobody knows whether they are alone
-        gone = tuple(found for site, lock in zip(sites, locks, strict=True) if _alone(lock) for found in _clear(site))
-        for mark in marks:
-            with suppress(OSError):  # read-only: nothing will be installed either
-                mark.touch()
-        for lock in locks:
-            with suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_SH)
-        yield gone
+        yield locks
     finally:
-        for mark in marks:
-            with suppress(OSError):
-                mark.unlink()
-        for lock in locks:
+        for lock in locks.values():
             os.close(lock)
+
+
+def _cleared(locks: Mapping[Path, int]) -> tuple[Remains, ...]:
+    # where a lock cannot be had at all, nobody knows whether they are alone
+    return tuple(found for site, lock in locks.items() if _alone(lock) for found in _clear(site))
 
 
 def _alone(lock: int) -> bool:

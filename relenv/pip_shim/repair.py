@@ -15,7 +15,6 @@ import stat
 import sys
 from configparser import ConfigParser
 from configparser import Error as ConfigError
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -85,12 +84,9 @@ def _deed(prefix: Path, path: Path, what: str, *, done: bool = True) -> Deed:
 
 def _remains(prefix: Path, *, dry_run: bool) -> list[Deed]:
     """Take away what a pip that was killed has left half there."""
-    with nullcontext(_found(prefix)) if dry_run else interrupted.under_way(prefix) as remains:
-        return [_deed(prefix, one.path, "was left by a pip that was cut short, and is gone") for one in remains]
-
-
-def _found(prefix: Path) -> tuple[interrupted.Remains, ...]:
-    return tuple(one for site in records.site_packages(prefix) for one in interrupted.remains(site))
+    would = (one for site in records.site_packages(prefix) for one in interrupted.remains(site))
+    remains = would if dry_run else interrupted.take_away(prefix)
+    return [_deed(prefix, one.path, "was left by a pip that was cut short, and is gone") for one in remains]
 
 
 def _modes(prefix: Path, *, dry_run: bool) -> Iterator[Deed]:
