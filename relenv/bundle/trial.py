@@ -51,7 +51,7 @@ def try_scripts(entries: Sequence[EntryPoint], root: Path) -> set[Path]:
 
     def importable(entry: EntryPoint) -> set[Path]:
         try:
-            said = _begin(root, entry)
+            said = _begin(root, entry, probes[entry.name])
         except process.CommandError as error:
             reason = error.tail.strip().splitlines()[-1] if error.tail.strip() else error.how
             raise CheckError(
@@ -64,24 +64,37 @@ def try_scripts(entries: Sequence[EntryPoint], root: Path) -> set[Path]:
     missing = [entry.name for entry in entries if not (root / "bin" / entry.name).is_file()]
     if missing:
         raise CheckError(f"the scripts {', '.join(missing)} were not installed")
-    with ThreadPoolExecutor(max_workers=TRIALS) as pool:
-        return set().union(*pool.map(importable, entries))
+    probes: dict[str, Path | None] = {}
+    try:
+        # All of them before any is run: what is forked while one is written has it open for writing, too, and until
+        # that has become another program nobody can run it (ETXTBSY, execve(2)).
+        for entry in entries:
+            probes[entry.name] = _lay_probe(root, entry)
+        with ThreadPoolExecutor(max_workers=TRIALS) as pool:
+            return set().union(*pool.map(importable, entries))
+    finally:
+        for probe in filter(None, probes.values()):
+            probe.unlink(missing_ok=True)
 
 
-def _begin(root: Path, entry: EntryPoint) -> str:
-    """Import what a script starts with as the script does: by its own trampoline, if it has ours."""
-    words = (entry.value.split("[")[0].strip(), MARK)
+def _lay_probe(root: Path, entry: EntryPoint) -> Path | None:
+    """Write a script beside another that imports what that starts with, if that one has our trampoline."""
     script = (root / "bin" / entry.name).read_bytes()
     if not carries(script):
-        return run_python(root, "-c", IMPORT, *words, cwd=root.parent)
+        return None
     probe = root / "bin" / f".{entry.name}.trial"
-    try:
-        probe.write_bytes(instrumented(script, IMPORT.encode()).replace(b'/python3" -', b'/python3" -B -', 1))
-        probe.chmod(0o755)
-        env = {"PATH": os.defpath, "HOME": str(root), "LC_ALL": "C.UTF-8"}
-        return process.run([probe, *words], cwd=root.parent, env=env)
-    finally:
-        probe.unlink(missing_ok=True)
+    probe.write_bytes(instrumented(script, IMPORT.encode()).replace(b'/python3" -', b'/python3" -B -', 1))
+    probe.chmod(0o755)
+    return probe
+
+
+def _begin(root: Path, entry: EntryPoint, probe: Path | None) -> str:
+    """Import what a script starts with as the script does: by its own trampoline, if it has ours."""
+    words = (entry.value.split("[")[0].strip(), MARK)
+    if probe is None:
+        return run_python(root, "-c", IMPORT, *words, cwd=root.parent)
+    env = {"PATH": os.defpath, "HOME": str(root), "LC_ALL": "C.UTF-8"}
+    return process.run([probe, *words], cwd=root.parent, env=env)
 
 
 def smoke(commands: Sequence[str], bundle: Path, root: Path) -> set[Path]:
