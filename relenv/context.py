@@ -11,6 +11,7 @@ import platformdirs
 
 from relenv import toolchain as toolchains
 from relenv.build import Workshop
+from relenv.errors import CacheError
 from relenv.platforms import Platform, host_platform
 from relenv.settings import FILE as SETTINGS
 from relenv.settings import Settings, load
@@ -84,12 +85,18 @@ class Context:
         )
 
     def toolchain(self, key: str = "") -> Toolchain:
-        """Return a toolchain that is here by its key, or the pinned one, which is downloaded when it is missing."""
+        """Return a toolchain that is here by its key, or the pinned one, which is downloaded when it is missing.
+
+        Raises:
+            CacheError: it is not the pinned one, and not here any more.
+        """
+        if key in ("", toolchains.key_for(self.platform)):
+            return toolchains.ensure(self.platform, cache=self.cache, ui=self.ui, environ=self.environ)
         for one in toolchains.present(self.platform, self.cache):
             if key == one.key:
                 self.cache.use(one.root)
                 return one
-        return toolchains.ensure(self.platform, cache=self.cache, ui=self.ui, environ=self.environ)
+        raise CacheError(f"the toolchain {key} is gone from the cache", hint="run relenv again: it chooses anew")
 
     def compiler_for(self, python: str) -> Toolchain:
         """Return the toolchain that a version of Python is to be built with: the one asked for, else the best.

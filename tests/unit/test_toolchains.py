@@ -10,7 +10,7 @@ import pytest
 from relenv import current
 from relenv.cli import main
 from relenv.context import Context
-from relenv.errors import SourceError, UsageError
+from relenv.errors import CacheError, SourceError, UsageError
 from relenv.fetch import Location, fetch_toolchain
 from relenv.platforms import PLATFORMS
 from relenv.recipes import profiles
@@ -88,6 +88,11 @@ def test_one_that_is_not_here_is_an_error(cache: Cache) -> None:
     with pytest.raises(UsageError, match=r"no toolchain gcc-13 here") as caught:
         choose(LINUX, cache, python="3.13.15", asked="gcc-13")
     assert "there is ppbt-0.1.8, gcc-14.2.0;" in caught.value.hint
+
+
+def test_one_that_is_gone_is_not_replaced_by_another(cache: Cache) -> None:
+    with pytest.raises(CacheError, match="is gone from the cache"):
+        context_for(cache).toolchain("0123456789abcdef")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "zlib", "version": "1", "key": "0"}'])
