@@ -9,6 +9,7 @@ from relenv.recipes.libraries import LIBRARIES
 from relenv.recipes.model import PREFIX, AptPackage, Carried, Copy, Recipe, Replace, Run, Source, Step, Unpack, Write
 from relenv.recipes.pinned import NAME as PINNED
 from relenv.recipes.profiles import profile_for
+from relenv.recipes.startup import startup_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -454,7 +455,7 @@ def _configured(
         environment |= dict(_LTO_ENV)
     variables = tuple(environment.items())
     configure = tuple(word for word in _CONFIGURE if not (tests and word == "--disable-test-modules"))
-    return (*_COMMON, *steps, Run(argv=(*configure, *options), env=variables)), variables
+    return (*_COMMON, *startup_steps(series), *steps, Run(argv=(*configure, *options), env=variables)), variables
 
 
 def _compile(version: str, toolchain: str, environment: tuple[tuple[str, str], ...]) -> tuple[Step, ...]:

@@ -201,6 +201,38 @@ def test_every_script_starts(moved: Path) -> None:
     assert {"python3", "pip3", "pydoc3", "python3-config"} <= tried
 
 
+def test_what_every_start_imports_is_in_the_program(moved: Path) -> None:
+    loaded = say(moved / "bin/python3", "-ISc", "import sys; print(*sorted(sys.modules))").split()
+    origins = "import sys; print(*{m.__spec__.origin for n, m in sys.modules.items() if n != '__main__'})"
+    assert set(say(moved / "bin/python3", "-ISc", origins).split()) <= {"frozen", "built-in"}, loaded
+    # and can be had from its files, and brings the rest of the package
+    files = "import encodings, encodings.latin_1 as other; print(encodings.__spec__.origin, other.__file__)"
+    place = (
+        moved / "lib" / f"python{'.'.join(say(moved / 'bin/python3', '-V').split()[1].split('.')[:2])}" / "encodings"
+    )
+    assert say(moved / "bin/python3", "-Ic", files) == f"frozen {place}/latin_1.py\n"
+    assert say(moved / "bin/python3", "-X", "frozen_modules=off", "-Ic", files) == (
+        f"{place}/__init__.py {place}/latin_1.py\n"
+    )
+
+
+def test_small_objects_lie_on_huge_pages_where_there_are_some(moved: Path) -> None:
+    """proc_pid_smaps(5): `hg` says that huge pages were asked for."""
+    mapped = say(
+        moved / "bin/python3", "-Ic", "held = list(map(str, range(90000))); print(open('/proc/self/smaps').read())"
+    )
+    asked = [
+        part
+        for part in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", mapped, flags=re.MULTILINE)
+        if re.search(r"^VmFlags:.* hg", part, re.MULTILINE)
+    ]
+    assert asked
+    bounds = [[int(end, 16) for end in part.split()[0].split("-")] for part in asked]
+    assert all(end % (2 << 20) == 0 for pair in bounds for end in pair)
+    # 90,000 texts of some 54 bytes
+    assert sum(end - start for start, end in bounds) >= 2 * (2 << 20)
+
+
 def test_optimisation_flags_arrived(interpreter: Path) -> None:
     flags = say(interpreter / "bin/python3", "-Ic", "import sysconfig; print(sysconfig.get_config_var('PY_CFLAGS'))")
     assert "-O3" in flags
