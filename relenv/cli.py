@@ -102,12 +102,14 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         prog="relenv",
         description="Ship Python applications with their own relocatable Python, compiled from source.",
         epilog=EPILOG,
+        parents=[looks(default=False)],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"relenv {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
     # to import a command takes longer than many a one runs: only help needs them all
-    for name in [name for name in COMMANDS if name in words[:1]] or COMMANDS:
+    first = next((word for word in words if not word.startswith("-")), "")
+    for name in [first] if first in COMMANDS else COMMANDS:
         module = import_module(f"relenv.commands.{name}")
         sub = commands.add_parser(name, parents=[looks()], help=module.SUMMARY, description=module.DESCRIPTION)
         module.configure(sub)

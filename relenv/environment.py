@@ -22,6 +22,7 @@ from relenv import pip_shim, process
 from relenv.errors import ChecksumError, InstallError, OutputError, UsageError, disk_full
 from relenv.inside import run_python
 from relenv.manifest import MANIFEST, SBOM
+from relenv.pip_shim.adopt import is_whole
 from relenv.pip_shim.repair import Deed, libraries
 from relenv.pip_shim.repair import repair as put_in_order
 from relenv.store import remove_tree
@@ -371,10 +372,11 @@ def repair(root: Path, *, dry_run: bool = False) -> list[Deed]:
     restored = []
     for library in found:
         shim = library / "relenv_pip"
-        if not (shim / "__init__.py").is_file():
+        if not is_whole(shim):
             what = "is there again: it keeps the scripts relocatable that pip installs"
             restored.append(Deed(path=shim.relative_to(root).as_posix(), what=what))
             if not dry_run:
+                remove_tree(shim / "__pycache__")  # nothing would notice that it is of other sources
                 source = Path(pip_shim.__file__).parent
                 shutil.copytree(source, shim, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     return [*restored, *put_in_order(root, dry_run=dry_run)]

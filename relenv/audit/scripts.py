@@ -154,7 +154,7 @@ def _shim(tree: Tree) -> Iterator[Finding]:
     shim = f"{tree.library}/relenv_pip"
     for path, what in (
         *((path, "is pip's own") for path in sorted(stock & set(tree.files)) if not _leads_to_shim(tree, path)),
-        *(((shim, "is missing"),) if f"{shim}/__init__.py" not in tree.files else ()),
+        *(((shim, "is missing, or not whole"),) if not adopt.is_whole(tree.root / shim) else ()),
     ):
         yield Finding(
             severity=Severity.WARNING,

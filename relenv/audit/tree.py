@@ -29,6 +29,7 @@ _SERIES = re.compile(r"python(3\.\d+)")
 _NOT_OURS = "do not unpack it: no relenv made this"
 _LONGEST = 4096
 """PATH_MAX of Linux."""
+_FIRST_MEMBER = b"PK\x03\x04"
 _UNIX = 3
 """zip's "made by" for Unix: only then do external attributes hold a mode."""
 
@@ -143,6 +144,8 @@ def opened(path: Path) -> Iterator[Tree]:
         raise UsageError(
             f"{path} does not exist", hint="name an interpreter, an environment, a bundle's directory or its zip"
         )
+    if path.is_file() and not zipfile.is_zipfile(path) and _begins_as_zip(path):
+        raise CheckError(f"{path} is damaged: it has no end", hint="make it again, or copy it again")
     if not path.is_file() or not zipfile.is_zipfile(path):
         raise UsageError(
             f"{path} is neither a directory nor a zip",
@@ -154,6 +157,11 @@ def opened(path: Path) -> Iterator[Tree]:
         yield _tree(_top(folder), shown=path, unpacked=True)
     finally:
         remove_tree(folder)
+
+
+def _begins_as_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_FIRST_MEMBER)) == _FIRST_MEMBER
 
 
 def _tree(root: Path, *, shown: Path, unpacked: bool = False) -> Tree:

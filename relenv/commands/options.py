@@ -6,9 +6,13 @@ import argparse
 from pathlib import Path
 
 
-def looks() -> argparse.ArgumentParser:
-    """Return a parent parser with the options of every command."""
-    common = argparse.ArgumentParser(add_help=False)
+def looks(*, default: object = argparse.SUPPRESS) -> argparse.ArgumentParser:
+    """Return a parent parser with the options of every command, which may also stand before it.
+
+    Args:
+        default: what they are where they are not given; a command leaves what stood before it as it is.
+    """
+    common = argparse.ArgumentParser(add_help=False, argument_default=default)
     group = common.add_argument_group("how it speaks")
     group.add_argument("-q", "--quiet", action="store_true", help="only warnings and errors")
     group.add_argument("-v", "--verbose", action="store_true", help="plain lines, one for each step of a build")

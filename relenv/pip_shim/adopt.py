@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from . import records, scripts
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _NAME = re.compile(r"pip(3(\.\d+)?)?")
 
@@ -62,6 +59,11 @@ def adopt_pip(prefix: Path) -> tuple[records.Note, ...]:
         if path.name == "__main__.py":
             _forget_bytecode(path)
     return records.save(prefix, edits)
+
+
+def is_whole(shim: Path) -> bool:
+    """Tell whether a directory has every module of this package."""
+    return all((shim / module.name).is_file() for module in Path(__file__).parent.glob("*.py"))
 
 
 def stock(prefix: Path) -> dict[Path, bytes]:

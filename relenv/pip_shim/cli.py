@@ -24,6 +24,8 @@ CHANGING = frozenset({"install", "uninstall"})
 """The commands of pip that change an environment."""
 USAGE = 2
 """Exit status for a command line that cannot be obeyed, as of pip and relenv."""
+INTERRUPTED = 130
+"""Exit status after ctrl-C, as shells have it."""
 
 
 def main() -> int:
@@ -109,6 +111,9 @@ def _pip(arguments: list[str]) -> int:
     try:
         # what pip's own console script calls, as its entry_points.txt declares
         pip = importlib.import_module("pip._internal.cli.main")
+    except KeyboardInterrupt:  # once it runs, pip says so itself
+        sys.stderr.write("relenv: interrupted before pip had begun\n")
+        return INTERRUPTED
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "pip":
             raise

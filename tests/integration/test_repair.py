@@ -78,6 +78,18 @@ def test_a_pip_that_came_past_the_shim_and_a_shim_that_is_gone(
     assert say(environment.rename(tmp_path / "moved") / "bin/one") == "one 1.0\n"
 
 
+def test_a_shim_of_which_a_part_is_gone_is_made_whole(relenv: Relenv, environment: Path) -> None:
+    (shim,) = environment.glob("lib/python3.*/relenv_pip")
+    whole = {path.name: path.read_bytes() for path in shim.glob("*.py")}
+    (shim / "records.py").unlink()
+    (found,) = json.loads(relenv("check", "--json", environment, check=False).stdout)["findings"]
+    assert (found["check"], found["hint"]) == ("shim", "relenv repair DIR")
+    assert list(deeds(relenv, environment)) == [shim.relative_to(environment).as_posix()]
+    assert {path.name: path.read_bytes() for path in shim.glob("*.py")} == whole
+    assert relenv("check", environment).code == 0
+    assert say(environment / "bin/pip3", "--version").startswith("pip ")
+
+
 def bundled(library: Path) -> list[str]:
     return [str(path) for path in (library / "ensurepip/_bundled").glob("pip-*.whl")]
 

@@ -459,7 +459,8 @@ def test_what_a_repair_would_mend_is_named(root: Path) -> None:
 
 def test_the_packages_of_another_python_are_no_second_library(root: Path) -> None:
     put(root, "lib/python3.13/encodings/__init__.py", "")
-    put(root, "lib/python3.13/relenv_pip/__init__.py", "")
+    for module in Path(adopt.__file__).parent.glob("*.py"):
+        put(root, f"lib/python3.13/relenv_pip/{module.name}", module.read_text())
     put(root, "lib/python3.11/site-packages/other.py", "")
     assert found(root) == []
     assert repair(root) == []
@@ -499,6 +500,14 @@ def test_what_is_no_tree_is_refused(tmp_path: Path) -> None:
             pass
         assert isinstance(caught.value, RelenvError)
         assert caught.value.hint
+
+
+def test_a_zip_that_is_cut_short_is_damaged(tmp_path: Path) -> None:
+    whole = archive(tmp_path / "app.zip", {"a/b": (b"b" * 99, 0o644)})
+    whole.write_bytes(whole.read_bytes()[:-30])
+    with pytest.raises(CheckError, match="damaged: it has no end") as caught, opened(whole):
+        pass
+    assert caught.value.hint
 
 
 def test_a_copy_is_instrumented_behind_its_trampoline(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relenv.cli import _from_os
+from relenv.cli import _from_os, _parser
 from relenv.errors import CacheError, OutputError, RelenvError
 
 if TYPE_CHECKING:
@@ -31,6 +31,12 @@ def test_an_error_of_the_system_has_its_kind(number: int, place: str, kind: type
     error = _from_os(OSError(number, os.strerror(number), str(tmp_path / place)), tmp_path / "cache")
     assert type(error) is kind
     assert place in error.message
+
+
+@pytest.mark.parametrize("words", ["-q versions", "versions -q", "-q toolchain list", "toolchain list -q"])
+def test_how_it_speaks_may_stand_before_a_command_or_after_it(words: str) -> None:
+    parsed = _parser(words.split()).parse_args(words.split())
+    assert (parsed.quiet, parsed.verbose, parsed.debug) == (True, False, False)
 
 
 def test_before_the_cache_is_known(tmp_path: Path) -> None:

@@ -379,6 +379,12 @@ def made(env: Env) -> bool:
     return scripts.carries((env.root / "bin" / "made").read_bytes())
 
 
+def test_interrupted_before_pip_had_begun(pip_env: Env) -> None:
+    pip_env.file("pip/_internal/cli/main.py", "raise KeyboardInterrupt\n")
+    done = pip_env.run("pip3", "install", "one")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "relenv: interrupted before pip had begun\n")
+
+
 def test_adopted_pip_is_recorded_and_adopted_once(pip_env: Env) -> None:
     assert wrong_rows(pip_env) == []
     inodes = {path: path.stat().st_ino for path in pip_env.root.rglob("*pip*")}
