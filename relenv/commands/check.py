@@ -11,11 +11,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from relenv.audit import Report, Severity, audit, opened, this_machine
+from relenv.commands.tables import result_console
 from relenv.errors import CheckError
 from relenv.store import remove_tree
 from relenv.ui import seconds
@@ -33,8 +33,6 @@ unless you say --run. Exits with 9 if there are errors; warnings and notes alone
 """
 
 COLOURS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
-WIDE = 200
-"""Columns where no terminal says how many there are: enough for most findings to stay on a line."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -80,9 +78,7 @@ def _described(path: Path, report: Report) -> dict[str, object]:
 
 
 def _print(path: Path, report: Report, took: float) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDE)
+    console = result_console()
     if report.findings:
         console.print(_table(report))
     console.print(escape(_summary(path, report, took)), soft_wrap=True)

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from relenv.commands.options import add_building, add_location, looks
+from relenv.commands.tables import result_console
 from relenv.compilers import build_toolchain
 from relenv.errors import UsageError
 from relenv.fetch import fetch_toolchain, location_for
@@ -109,7 +109,7 @@ def _show(context: Context, found: list[Toolchain], *, as_json: bool) -> None:
         table.add_column(column, overflow="fold")
     for one in found:
         table.add_row(one.name, one.compiler(), one.triplet, ", ".join(builds.get(one.key, [])) or "-", str(one.root))
-    Console(highlight=False).print(table)
+    result_console().print(table)
 
 
 def _described(toolchain: Toolchain) -> dict[str, str]:

@@ -6,9 +6,9 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from relenv.commands.tables import result_console
 from relenv.fetch import all_fetched
 from relenv.interpreter import known_versions
 
@@ -68,5 +68,5 @@ def run(args: argparse.Namespace, context: Context) -> int:
         )
     for version in fetched:
         table.add_row(version, "-", "-", "-", "-", "yes")
-    Console(highlight=False).print(table)
+    result_console().print(table)
     return 0

@@ -150,16 +150,22 @@ def test_a_library_without_scripts(relenv: Relenv, sample: Callable[[str], Path]
     assert say(top / "bin/python3", "-Ic", "import no_scripts; print(no_scripts.answer())").strip() == "42"
 
 
+@pytest.mark.parametrize("prune", ["safe", "max"])
 @pytest.mark.parametrize(
     ("requirement", "script", "arguments", "says"),
     [
-        ("httpie==3.2.4", "http", ("--version",), "3.2.4"),
-        ("black==24.10.0", "black", ("--version",), "24.10.0"),
+        (
+            "httpie==3.2.4",
+            "http",
+            ("--ignore-stdin", "--offline", "--pretty=all", "--print=HB", "example.org", "a=1"),
+            "application/json",
+        ),
+        ("black==24.10.0", "black", ("-q", "-c", "x=1"), "x = 1"),
         ("flask==3.1.0", "flask", ("--version",), "Flask 3.1.0"),
     ],
 )
 def test_real_projects_from_their_sdists(  # noqa: PLR0917
-    requirement: str, script: str, arguments: tuple[str, ...], says: str, relenv: Relenv, tmp_path: Path
+    requirement: str, script: str, arguments: tuple[str, ...], says: str, prune: str, relenv: Relenv, tmp_path: Path
 ) -> None:
     pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:"]
     name, version = requirement.split("==")
@@ -167,9 +173,11 @@ def test_real_projects_from_their_sdists(  # noqa: PLR0917
     sdists = list((tmp_path / "sdist").glob("*.tar.gz"))
     assert sdists, done.stderr
     shutil.unpack_archive(sdists[0], tmp_path / "unpacked", filter="data")
-    relenv("bundle", tmp_path / "unpacked" / f"{name}-{version}", "-o", tmp_path / "it.zip")
+    project = tmp_path / "unpacked" / f"{name}-{version}"
+    relenv("bundle", project, "--prune", prune, "-o", tmp_path / "it.zip")
     top = unzip(tmp_path / "it.zip", tmp_path / AWKWARD)
     assert says in say(top / "bin" / script, *arguments)
+    assert (tmp_path / "it.zip").stat().st_size < {"safe": 20e6, "max": 16e6}[prune]
 
 
 def test_a_bundle_leaves_nothing_behind(
