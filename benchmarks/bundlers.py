@@ -795,15 +795,16 @@ def main() -> None:
         if args.large is not None:
             print(large(work, args.python, args.large or (64, 256, 1024, 2048)), end="")
             return
-        results = {
-            one.name: measure(one, peers, work, args.python, runs=args.runs, starts=args.starts) for one in programs
-        }
+        results: dict[str, list[Row]] = {}
+        text = ""
+        for one in programs:
+            results[one.name] = measure(one, peers, work, args.python, runs=args.runs, starts=args.starts)
+            text = "\n".join(table(PROGRAMS[name], rows) for name, rows in results.items())
+            if args.output:  # what was measured is kept, whatever comes next
+                insert(args.output, f"{versions(work, args.python)}\n{text}")
     finally:
         if not args.work:
             shutil.rmtree(work, ignore_errors=True)
-    text = "\n".join(table(PROGRAMS[name], rows) for name, rows in results.items())
-    if args.output:
-        insert(args.output, f"{versions(work, args.python)}\n{text}")
     print(json.dumps({name: [vars(row) for row in rows] for name, rows in results.items()}) if args.json else text)
 
 

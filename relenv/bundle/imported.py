@@ -15,6 +15,7 @@ import json
 import re
 import sys
 import zipfile
+from bisect import bisect_left
 from contextlib import suppress
 from encodings.aliases import aliases
 from pathlib import Path
@@ -38,6 +39,8 @@ WORDS = frozenset(
     )
 )
 """Names that have the interpreter import something when they are used: see relenv.bundle.reach."""
+WORD = re.compile(rb"\w{2,}", re.ASCII)
+"""What a compiled module may name: no module of the standard library has a shorter name."""
 RUN_TOGETHER = (b"__pyx_", b"rust_")
 """In modules that Cython and Rust compile, texts may stand side by side with nothing between."""
 PACKED = (b"__pyx_", b"decompress")
@@ -209,10 +212,19 @@ def _of_binary(data: bytes, modules: set[str]) -> set[str]:
     """Return the modules whose names occur in a compiled module: each part of a name by itself is enough."""
     if all(mark in data for mark in PACKED):
         return modules - PROGRAMS
-    before = b"" if any(mark in data for mark in RUN_TOGETHER) else rb"(?<!\w)"
     parts = {part for module in modules for part in module.split(".")}
-    there = {part for part in parts if re.search(before + part.encode(), data)}
+    words = sorted({match[0] for match in WORD.finditer(data)})
+    if any(mark in data for mark in RUN_TOGETHER):
+        text = b"\n".join(words)
+        there = {part for part in parts if part.encode() in text}
+    else:
+        there = {part for part in parts if _begins_one(part.encode(), words)}
     return {module for module in modules - PROGRAMS if there.issuperset(module.split("."))}
+
+
+def _begins_one(part: bytes, words: list[bytes]) -> bool:
+    place = bisect_left(words, part)
+    return place < len(words) and words[place].startswith(part)
 
 
 def _contents(paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:

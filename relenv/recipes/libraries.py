@@ -68,6 +68,8 @@ def _family(
     )
 
 
+_VECTORISED = "-ftree-loop-vectorize -fvect-cost-model=dynamic"
+
 ZLIB = _family(
     "zlib",
     (
@@ -89,7 +91,8 @@ ZLIB = _family(
     ),
     (
         # measured: -O3 makes deflate slower, and unrolled loops inflate, but crc32 wants both; of what GCC 12 adds to
-        # -O2, vectorised loops help; UNALIGNED_OK (where the release still knows it) has deflate compare two bytes at a time
+        # -O2, vectorised loops help; UNALIGNED_OK (where the release still knows it) has deflate compare two bytes at
+        # a time
         Replace(
             path="{src}/crc32.c",
             old='#include "zutil.h" ',
@@ -97,13 +100,7 @@ ZLIB = _family(
         ),
         Run(
             argv=("./configure", "--prefix={prefix}"),
-            env=(
-                (
-                    "CFLAGS",
-                    "-O2 -fPIC -pipe -fno-semantic-interposition -ftree-loop-vectorize -fvect-cost-model=dynamic "
-                    "-DUNALIGNED_OK",
-                ),
-            ),
+            env=(("CFLAGS", f"-O2 -fPIC -pipe -fno-semantic-interposition {_VECTORISED} -DUNALIGNED_OK"),),
         ),
         Run(argv=("make", "shared", "zlib.pc")),
         Copy(pattern="{src}/libz.so*", into="{out}/lib"),
