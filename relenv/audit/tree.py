@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _SERIES = re.compile(r"python(3\.\d+)")
 _NOT_OURS = "do not unpack it: no relenv made this"
+_AGAIN = "make it again, or copy it again"
 _LONGEST = 4096
 """PATH_MAX of Linux."""
 _FIRST_MEMBER = b"PK\x03\x04"
@@ -144,9 +145,9 @@ def opened(path: Path) -> Iterator[Tree]:
         raise UsageError(
             f"{path} does not exist", hint="name an interpreter, an environment, a bundle's directory or its zip"
         )
-    if path.is_file() and not zipfile.is_zipfile(path) and _begins_as_zip(path):
-        raise CheckError(f"{path} is damaged: it has no end", hint="make it again, or copy it again")
     if not path.is_file() or not zipfile.is_zipfile(path):
+        if path.is_file() and _begins_as_zip(path):
+            raise CheckError(f"{path} is damaged: it has no end", hint=_AGAIN)
         raise UsageError(
             f"{path} is neither a directory nor a zip",
             hint="name an interpreter, an environment, a bundle's directory or its zip",
@@ -219,7 +220,7 @@ def _unpack(archive: Path, folder: Path) -> None:
                 if _is_link(member):
                     _link(archive, opened_zip.read(member), folder, member.filename)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
-        raise CheckError(f"{archive} is damaged: {error}", hint="make it again, or copy it again") from error
+        raise CheckError(f"{archive} is damaged: {error}", hint=_AGAIN) from error
 
 
 def _refuse_escape(archive: Path, name: str) -> None:
