@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -239,6 +240,55 @@ def test_optimisation_flags_arrived(interpreter: Path) -> None:
     assert "-DNDEBUG" in flags
     # signed arithmetic that wraps around is something that CPython relies on
     assert "-fwrapv" in flags or "-fno-strict-overflow" in flags
+
+
+_ZLIB = """
+import hashlib, random, zlib
+chance = random.Random(7)
+words = [bytes(chance.choices(range(97, 123), k=chance.randint(1, 9))) for _ in range(300)]
+texts = {
+    'text': b' '.join(chance.choices(words, k=40000)),
+    'noise': chance.randbytes(70000),
+    'runs': b''.join(bytes([chance.randrange(4)]) * chance.randint(1, 700) for _ in range(500)),
+    'rows': b''.join(b'%08d,%s;' % (n, words[n % 7]) for n in range(9000)),
+    'short': b'abcabcabc',
+    'none': b'',
+}
+def spell(data, how):
+    out, unpacker = [], zlib.decompressobj(how)
+    try:
+        while data:
+            size = chance.choice((1, 2, 5, 6, 7, 8, 9, 300, 5000))
+            part, data = data[:size], data[size:]
+            while part:
+                out.append(unpacker.decompress(part, chance.choice((1, 257, 258, 259, 4000))))
+                part = unpacker.unconsumed_tail
+        out.append(unpacker.flush())
+    except zlib.error as error:
+        out.append(str(error).encode())
+    return hashlib.sha256(b''.join(out)).hexdigest()
+for name, text in texts.items():
+    for level in range(10):
+        for bits, strategy in ((15, 0), (-9, 0), (31, 1), (12, 2), (15, 3)):
+            packer = zlib.compressobj(level, zlib.DEFLATED, bits, 1 + level % 9, strategy)
+            packed = packer.compress(text[:31]) + packer.flush(zlib.Z_SYNC_FLUSH) + packer.compress(text[31:])
+            packed += packer.flush()
+            print(name, level, bits, strategy, hashlib.sha256(packed).hexdigest(), spell(packed, bits))
+            assert zlib.decompress(packed, bits) == text
+            if level in (1, 6):
+                spoilt = bytearray(packed)
+                for _ in range(1 + len(packed) // 500):
+                    spoilt[chance.randrange(len(packed))] ^= 1 << chance.randrange(8)
+                print(spell(bytes(spoilt), bits), zlib.crc32(spoilt), zlib.crc32(spoilt[3:], 5))
+"""
+
+
+def test_zlib_gives_what_upstreams_gives(interpreter: Path) -> None:
+    """The recipe makes it read more at a time: not a byte may differ, whole or in pieces, sound or damaged."""
+    if not zlib.ZLIB_RUNTIME_VERSION.startswith("1.") or "ng" in zlib.ZLIB_RUNTIME_VERSION:
+        pytest.skip(f"this Python's zlib is not upstream's: {zlib.ZLIB_RUNTIME_VERSION}")
+    ours = say(interpreter / "bin/python3", "-Ic", _ZLIB)
+    assert ours == say(Path(sys.executable), "-Ic", _ZLIB)
 
 
 def test_sqlite_has_its_extensions(interpreter: Path) -> None:
