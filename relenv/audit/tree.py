@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _SERIES = re.compile(r"python(3\.\d+)")
 _NOT_OURS = "do not unpack it: no relenv made this"
 _AGAIN = "make it again, or copy it again"
+_NAME_ONE = "name an interpreter, an environment, a bundle's directory or its zip"
 _LONGEST = 4096
 """PATH_MAX of Linux."""
 _FIRST_MEMBER = b"PK\x03\x04"
@@ -142,16 +143,11 @@ def opened(path: Path) -> Iterator[Tree]:
         yield _tree(path, shown=path)
         return
     if not path.exists():
-        raise UsageError(
-            f"{path} does not exist", hint="name an interpreter, an environment, a bundle's directory or its zip"
-        )
+        raise UsageError(f"{path} does not exist", hint=_NAME_ONE)
     if not path.is_file() or not zipfile.is_zipfile(path):
         if path.is_file() and _begins_as_zip(path):
             raise CheckError(f"{path} is damaged: it has no end", hint=_AGAIN)
-        raise UsageError(
-            f"{path} is neither a directory nor a zip",
-            hint="name an interpreter, an environment, a bundle's directory or its zip",
-        )
+        raise UsageError(f"{path} is neither a directory nor a zip", hint=_NAME_ONE)
     folder = Path(tempfile.mkdtemp(prefix="relenv-check-"))
     try:
         _unpack(path, folder)

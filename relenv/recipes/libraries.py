@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from relenv.recipes.faster_zlib import FASTER
+from relenv.recipes.faster_zlib import FASTER, FLAGS
 from relenv.recipes.model import AptPackage, Copy, Recipe, Replace, Run, Source, Step, Write
 
 HARVEST = Copy(pattern="{work}/dest{prefix}/*", into="{out}")
@@ -69,8 +69,6 @@ def _family(
     )
 
 
-_VECTORISED = "-ftree-loop-vectorize -fvect-cost-model=dynamic"
-
 ZLIB = _family(
     "zlib",
     (
@@ -92,12 +90,7 @@ ZLIB = _family(
     ),
     (
         *FASTER,
-        # measured: -O3 makes deflate slower, and unrolled loops inflate; of what GCC 12 adds to -O2, vectorised loops
-        # help; UNALIGNED_OK has deflate compare two bytes at a time
-        Run(
-            argv=("./configure", "--prefix={prefix}"),
-            env=(("CFLAGS", f"-O2 -fPIC -pipe -fno-semantic-interposition {_VECTORISED} -DUNALIGNED_OK"),),
-        ),
+        Run(argv=("./configure", "--prefix={prefix}"), env=(("CFLAGS", FLAGS),)),
         Run(argv=("make", "shared", "zlib.pc")),
         Copy(pattern="{src}/libz.so*", into="{out}/lib"),
         Copy(pattern="{src}/z[lc]*.h", into="{out}/include"),
