@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import statistics
 import subprocess
 import sys
@@ -53,12 +54,14 @@ def measure(command: list[str], cwd: Path, env: dict[str, str]) -> tuple[float, 
     began = time.perf_counter()
     process = subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak = 0
-    while process.poll() is None:
+    ended = os.pidfd_open(process.pid)
+    while not select.select([ended], [], [], 0.1)[0]:
         peak = max(peak, sum(resident(pid) for pid in descendants(process.pid)))
-        time.sleep(0.1)
-    if process.returncode:
+    took = time.perf_counter() - began
+    os.close(ended)
+    if process.wait():
         sys.exit(f"failed ({process.returncode}): {' '.join(command)}")
-    return time.perf_counter() - began, peak
+    return took, peak
 
 
 def contenders(projects: list[Path], work: Path, *, peer: bool) -> dict[str, list[str]]:
