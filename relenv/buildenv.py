@@ -225,16 +225,22 @@ def variables(
         "PKG_CONFIG_PATH": configs,
         # CMake's find_package; meson hands it on
         "CMAKE_PREFIX_PATH": root,
-        # openssl-sys (https://docs.rs/openssl): all of them, as LIB_DIR and INCLUDE_DIR win over DIR
-        "OPENSSL_DIR": root,
-        "OPENSSL_LIB_DIR": str(tree.root / "lib"),
-        "OPENSSL_INCLUDE_DIR": str(tree.root / "include"),
-        # even if a package asks for a copy of its own
-        "OPENSSL_NO_VENDOR": "1",
+        **_openssl(tree.root),
         f"CARGO_TARGET_{rust}_LINKER": "gcc",
         # Wheels that pip has built before are used again, also with --no-binary: those of another compiler need a newer
         # glibc, and those of ours libraries that another Python has not.
         "PIP_CACHE_DIR": str(wheels),
+    }
+
+
+def _openssl(root: Path) -> dict[str, str]:
+    """Return what openssl-sys reads (https://docs.rs/openssl): all of it, as LIB_DIR and INCLUDE_DIR win over DIR."""
+    return {
+        "OPENSSL_DIR": str(root),
+        "OPENSSL_LIB_DIR": str(root / "lib"),
+        "OPENSSL_INCLUDE_DIR": str(root / "include"),
+        # even if a package asks for a copy of its own
+        "OPENSSL_NO_VENDOR": "1",
     }
 
 

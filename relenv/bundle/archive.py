@@ -247,9 +247,8 @@ def write_zip(
         OutputError: the zip file cannot be written.
     """
     files = _sorted(_file(name, entry) for name, entry in walk(root))
-    total = sum(file.size for file in files)
     with (
-        working(ui, f"Packing {into.name}", total=total, unit="bytes") as work,
+        working(ui, f"Packing {into.name}", total=sum(file.size for file in files), unit="bytes") as work,
         _squeezer(level, bases, digests or {}) as squeezer,
         fresh(into) as out,
     ):

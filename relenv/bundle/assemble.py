@@ -115,9 +115,7 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         site = _site(context, config, interpreter, work)
         wheel = _build(site)
         name = config.name or _file_name(config.project or wheel.name)
-        targets = {form: _target(config, name, form) for form in config.formats}
-        for form, target in targets.items():
-            refuse(form, target)
+        targets = _free_targets(config, name)
         treatment = Treatment(prune=config.prune, bytecode=config.bytecode, keep=kept(wheel.texts()))
         below = _dependencies(site, wheel, treatment)
         moved = work / MOVED / name
@@ -147,6 +145,18 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         scripts=app.scripts,
         installers=app.installers,
     )
+
+
+def _free_targets(config: AppConfig, name: str) -> dict[str, Path]:
+    """Return where each format goes.
+
+    Raises:
+        OutputError: a place cannot be taken, see `refuse`.
+    """
+    targets = {form: _target(config, name, form) for form in config.formats}
+    for form, target in targets.items():
+        refuse(form, target)
+    return targets
 
 
 def _job(site: Site, app: App, below: Layer, *, name: str, glibc: str, known: Mapping[str, str]) -> Job:

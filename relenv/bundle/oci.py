@@ -242,13 +242,17 @@ def write_image(
     platform = {"architecture": architecture, "os": "linux"}
     entry = manifest.descriptor() | {"annotations": names, "platform": platform}
     layout.add("index.json", _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}))
-    image = {
+    layout.add("manifest.json", _json([_for_docker(config, blobs, reference)]))
+    layout.end()
+
+
+def _for_docker(config: Blob, layers: Sequence[Blob], reference: Reference) -> dict[str, object]:
+    """Return what `docker load` reads in place of the index."""
+    return {
         "Config": _place(config.digest),
         "RepoTags": [reference.familiar],
-        "Layers": [_place(blob.digest) for blob in blobs],
+        "Layers": [_place(blob.digest) for blob in layers],
     }
-    layout.add("manifest.json", _json([image]))
-    layout.end()
 
 
 def _json(value: object) -> bytes:
