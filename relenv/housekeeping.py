@@ -75,6 +75,7 @@ KINDS = (
     Kind(name="sources", pattern=re.compile(r"downloads/([^/]+)"), planned=True),
     Kind(name="wheels of pip and uv", pattern=re.compile(r"(pip[^/]*|uv)")),
     Kind(name="what was resolved", pattern=re.compile(r"(resolutions)")),
+    Kind(name="what was bundled", pattern=re.compile(r"(bundled)")),
     Kind(name="documents of bundles", pattern=re.compile(r"(documents)")),
     Kind(name="logs of builds", pattern=re.compile(r"logs/([^/]+)"), serves=r"store/\1"),
     Kind(name="left over", pattern=re.compile(r"work/([^/]+)\.(partial|\d+)"), waste=True),

@@ -20,13 +20,10 @@ def obtain_interpreter(context: Context, wanted: Wanted) -> Interpreter:
         UsageError, ConfigError: there is no such Python. ChecksumError: what was fetched is not what it should be;
             that is never passed over in silence. SourceError, BuildError: it can be neither fetched nor built.
     """
+    if interpreter := present(context, wanted):
+        return interpreter
     releases, unknown = _releases(wanted)
-    if releases and (interpreter := built(context, releases)):
-        return interpreter
-    location = location_for(context)
-    if interpreter := find_fetched(context.cache, wanted, location.key if location else context.settings.fetch_key):
-        return interpreter
-    if location:
+    if location := location_for(context):
         try:
             return fetch_interpreter(context, location, wanted)
         except ChecksumError:
@@ -38,6 +35,15 @@ def obtain_interpreter(context: Context, wanted: Wanted) -> Interpreter:
     if unknown:
         raise unknown
     return build_interpreter(context, releases)
+
+
+def present(context: Context, wanted: Wanted) -> Interpreter | None:
+    """Return the interpreter that `obtain_interpreter` returns if it is in the store, else nothing."""
+    releases, _ = _releases(wanted)
+    if releases and (interpreter := built(context, releases)):
+        return interpreter
+    location = location_for(context)
+    return find_fetched(context.cache, wanted, location.key if location else context.settings.fetch_key)
 
 
 def _releases(wanted: Wanted) -> tuple[tuple[Recipe, ...], UsageError | ConfigError | None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,11 +19,12 @@ from relenv.bundle.content import exclude, include, keep_scripts, make_scripts, 
 from relenv.bundle.dependencies import Dependencies, Installer, Site, installer_for, pip_report, resolve
 from relenv.bundle.documents import Subject, document
 from relenv.bundle.examined import examine
-from relenv.bundle.formats import FORMATS, Job, Written, refuse, write
+from relenv.bundle.formats import FORMATS, Job, refuse, write
 from relenv.bundle.integration import Program, integrate
 from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_python, packs, trimmed
 from relenv.bundle.locks import find_lock, pylock_of, read_lock
-from relenv.bundle.output import alive
+from relenv.bundle.made import Bundle, Written
+from relenv.bundle.output import alive, file_name, is_folder, target_of
 from relenv.bundle.prune import MAX, compile_for, kept
 from relenv.bundle.trial import smoke, try_scripts
 from relenv.bundle.wheel import Builders, Wheel, build_wheel, compiler_environ, here, marker_environment
@@ -57,21 +57,6 @@ NO_NETWORK = {
     **dict.fromkeys(("no_proxy", "NO_PROXY"), ""),
 }
 """What has pip and uv use what is here, and nothing else."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bundle:
-    """A bundle that was written, in one format or several."""
-
-    files: tuple[Written, ...]
-    name: str
-    """The directory it unpacks to."""
-    python: str
-    project: str
-    version: str
-    scripts: tuple[str, ...]
-    installers: tuple[str, ...]
-    """Programs beside them that install a service, or put a script into the menu."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +99,7 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
     with _workplace(context) as work:
         site = _site(context, config, interpreter, work)
         wheel = _build(site)
-        name = config.name or _file_name(config.project or wheel.name)
+        name = config.name or file_name(config.project or wheel.name)
         targets = _free_targets(config, name)
         treatment = Treatment(prune=config.prune, bytecode=config.bytecode, keep=kept(wheel.texts()))
         below = _dependencies(site, wheel, treatment)
@@ -144,6 +129,7 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         version=app.version,
         scripts=app.scripts,
         installers=app.installers,
+        until=below.until,
     )
 
 
@@ -153,7 +139,7 @@ def _free_targets(config: AppConfig, name: str) -> dict[str, Path]:
     Raises:
         OutputError: a place cannot be taken, see `refuse`.
     """
-    targets = {form: _target(config, name, form) for form in config.formats}
+    targets = {form: target_of(config, name, FORMATS[form].suffix) for form in config.formats}
     for form, target in targets.items():
         refuse(form, target)
     return targets
@@ -191,7 +177,7 @@ def _prepare_output(config: AppConfig) -> None:
         OutputError: it cannot.
     """
     hint = "choose another place with --output"
-    if _is_folder(config):
+    if is_folder(config):
         try:
             Path(config.output).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -199,16 +185,6 @@ def _prepare_output(config: AppConfig) -> None:
         try_writing(Path(config.output), hint=hint)
     else:
         try_writing(Path(config.output).parent, hint=hint)
-
-
-def _is_folder(config: AppConfig) -> bool:
-    """Tell whether the output is a directory, in which files are named after the bundle."""
-    output = config.output
-    return not output or output.endswith("/") or len(config.formats) > 1 or Path(output).is_dir()
-
-
-def _target(config: AppConfig, name: str, form: str) -> Path:
-    return Path(config.output) / f"{name}{FORMATS[form].suffix}" if _is_folder(config) else Path(config.output)
 
 
 @contextmanager
@@ -223,10 +199,6 @@ def _workplace(context: Context) -> Iterator[Path]:
         yield path
     finally:
         remove_tree(path)
-
-
-def _file_name(project: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", project)
 
 
 def _site(context: Context, config: AppConfig, interpreter: Interpreter, work: Path) -> Site:
@@ -290,7 +262,7 @@ def _dependencies(site: Site, wheel: Wheel, treatment: Treatment) -> Layer:
 
     key = wanted.key and json.dumps([installer.name, site.config.glibc, wanted.key])
     made = layer(site.context, site.interpreter, treatment, key=key, fill=fill, work=site.work)
-    return dataclasses.replace(made, files=wanted.hashed)
+    return dataclasses.replace(made, files=wanted.hashed, until=wanted.until if wanted.key else 0)
 
 
 def _exactly(site: Site, wheel: Wheel, installer: Installer) -> Dependencies:

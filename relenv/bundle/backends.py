@@ -19,3 +19,13 @@ Others ask for more once they are there (cmake, ninja), and a frontend asks only
 """
 EDITABLES = dict.fromkeys(("hatchling.build", "pdm.backend"), ("editables",))
 """What they ask for besides, to be installed in editable form."""
+
+PLAIN: dict[str, tuple[str, frozenset[str]]] = {
+    "flit_core.buildapi": ("flit", frozenset()),
+    "hatchling.build": ("hatch", frozenset({"hooks"})),
+    "poetry.core.masonry.api": ("poetry", frozenset({"build"})),
+    "setuptools.build_meta": ("setuptools", frozenset({"cmdclass", "dynamic", "ext-modules"})),
+    "uv_build": ("uv", frozenset()),
+}
+"""Backends that do what the project has configured and no more, where it has no code for them: the table of [tool] that
+each reads, and what in it brings in code, or what only code can tell."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -42,6 +44,8 @@ class Dependencies:
     """Each line with the checksums of what may be installed."""
     loose: str = ""
     """What has no checksum: directories, and revisions of repositories."""
+    until: float = math.inf
+    """When to look anew whether these are still the right ones, in seconds since 1970."""
 
     @classmethod
     def of(cls, lines: Iterable[tuple[str, bool]], folders: Iterable[str] = ()) -> Dependencies:
@@ -140,7 +144,7 @@ def resolve(site: Site, installer: Installer, requirements: Sequence[str]) -> De
     if found.key:
         path.parent.mkdir(exist_ok=True)
         write_text(path, json.dumps({"hashed": found.hashed, "loose": found.loose}) + "\n")
-    return found
+    return dataclasses.replace(found, until=time.time() + FRESH)
 
 
 OFFLINE = ("PIP_NO_INDEX", "PIP_RETRIES", "UV_OFFLINE")
@@ -164,9 +168,10 @@ def _offered(environ: Mapping[str, str]) -> list[tuple[str, int, int]]:
 
 def _recorded(path: Path, config: AppConfig) -> Dependencies | None:
     try:
-        fresh = time.time() - path.stat().st_mtime < FRESH
-        valid = config.offline or (fresh and not config.refresh)
-        return Dependencies(**json.loads(path.read_bytes())) if valid else None
+        until = path.stat().st_mtime + FRESH
+        valid = config.offline or (time.time() < until and not config.refresh)
+        known = json.loads(path.read_bytes())
+        return Dependencies(**known, until=math.inf if config.offline else until) if valid else None
     except (OSError, ValueError, TypeError):
         return None
 

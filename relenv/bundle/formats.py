@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from relenv import process
 from relenv.bundle import zstandard
 from relenv.bundle.archive import Pack, walk, write_zip
+from relenv.bundle.made import Written
 from relenv.bundle.output import beside, fresh, writing
 from relenv.bundle.tar import add, gzipping
 from relenv.checksums import sha256_of
@@ -66,18 +67,6 @@ class Job:
     ui: Ui
     context: Context
     config: AppConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class Written:
-    """A bundle that was written."""
-
-    format: str
-    path: Path
-    sha256: str
-    """Of the file; empty for a directory."""
-    size: int
-    """Bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from relenv.bundle import prune as pruning
 from relenv.bundle.archive import Pack, codec, pack_tree, walk
 from relenv.bundle.content import forget_missing, forget_origins
 from relenv.bundle.formats import DEFLATE
+from relenv.bundle.keys import KEYS
 from relenv.bundle.symbols import drop_debugging
 from relenv.checksums import sha256_of
 from relenv.environment import Environment, copy_tree, create
@@ -61,6 +63,8 @@ class Layer:
     """What it was made on."""
     files: str = ""
     """What was installed into it, as requirements with checksums."""
+    until: float = math.inf
+    """When to look anew whether that is still the right thing to install, in seconds since 1970."""
     uses: frozenset[str] = frozenset()
     """What of the standard library it names (`relenv.bundle.reach`), where something of that is left out."""
 
@@ -220,6 +224,13 @@ def packs(context: Context, layer: Layer, compression: str) -> tuple[Pack, ...]:
                 with working(context.ui, "Compressing what stays the same, once"):
                     found.append(pack_tree(one.tree, path, level=level, jobs=context.jobs, but=found))
     return tuple(found)
+
+
+def prepare(context: Context, interpreter: Interpreter) -> None:
+    """Have in the store what most bundles hold of an interpreter, squeezed: those of the usual settings."""
+    usual: dict[str, Any] = {name: KEYS[name].default for name in ("prune", "bytecode", "compression")}
+    below = trimmed(context, interpreter, Treatment(prune=usual["prune"], bytecode=usual["bytecode"]))
+    packs(context, below, usual["compression"])
 
 
 def digests(tree: Path, layer: Layer) -> dict[str, str]:

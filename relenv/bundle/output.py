@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relenv.errors import OutputError
@@ -13,7 +15,24 @@ from relenv.store import remove_tree
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import BufferedRandom
-    from pathlib import Path
+
+    from relenv.bundle.config import AppConfig
+
+
+def is_folder(config: AppConfig) -> bool:
+    """Tell whether the output is a directory, in which files are named after the bundle."""
+    output = config.output
+    return not output or output.endswith("/") or len(config.formats) > 1 or Path(output).is_dir()
+
+
+def target_of(config: AppConfig, name: str, suffix: str) -> Path:
+    """Return where a bundle of this name goes, in the format with this suffix."""
+    return Path(config.output) / f"{name}{suffix}" if is_folder(config) else Path(config.output)
+
+
+def file_name(project: str) -> str:
+    """Return the name of a bundle that is named after its project."""
+    return re.sub(r"[^\w.-]+", "-", project)
 
 
 def beside(path: Path) -> Path:

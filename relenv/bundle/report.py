@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from packaging.metadata import RawMetadata
 
-    from relenv.bundle.formats import Job, Written
+    from relenv.bundle.formats import Job
+    from relenv.bundle.made import Written
     from relenv.bundle.startup import Start
 
 DEFLATE_LEVEL = 6

@@ -29,7 +29,7 @@ from packaging.utils import canonicalize_name
 from pyproject_hooks import BackendUnavailable
 
 from relenv import process
-from relenv.bundle.backends import OURS, PROVIDERS
+from relenv.bundle.backends import OURS, PLAIN, PROVIDERS
 from relenv.bundle.dependencies import indexes
 from relenv.environment import Environment, create, pip_install
 from relenv.errors import BuildError, ConfigError, OutputError, disk_full
@@ -176,8 +176,6 @@ def build_wheel(project: Path, builders: Builders, work: Path) -> Path:
         raise ConfigError(f"{project / 'pyproject.toml'}: {error}") from error
 
 
-ASKED_ONCE = ("flit_core.buildapi", "hatchling.build", "poetry.core.masonry.api", "setuptools.build_meta", "uv_build")
-"""Backends whose further requirements follow from what the project has configured, where it has no code for them."""
 CONFIGURED, CODE = ("pyproject.toml", "setup.cfg"), ("setup.py", "hatch_build.py")
 """Files of a project with that configuration, and with such code."""
 HOOKS = re.compile(rb"hooks\s*\.\s*[\"']?custom|backend-path")
@@ -193,7 +191,7 @@ def _more(project: Path, environment: BuildEnvironment, builder: Caller) -> Coll
     plugins = {canonicalize_name(Requirement(one).name) for one in builder.requires}
     plugins -= {canonicalize_name(PROVIDERS.get(builder.backend, "")), "wheel"}
     code = any((project / name).exists() for name in CODE) or HOOKS.search(texts[0])
-    if builder.backend not in ASKED_ONCE or plugins or code:
+    if builder.backend not in PLAIN or plugins or code:
         return builder.more()
     known = hashlib.sha256(repr([builder.backend, *texts]).encode()).hexdigest()[:KEY_LENGTH]
     # beside the backend that was asked: with another one it goes

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import argparse
 
     from relenv.context import Context
+    from relenv.interpreter import Interpreter
 
 SUMMARY = "compile a relocatable Python and its libraries from source"
 DESCRIPTION = """\
@@ -30,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_building(parser)
     parser.add_argument("--download-only", action="store_true", help="only obtain the sources and the toolchain")
     parser.add_argument(
-        "--train", action="store_true", help="make a profile for profile-guided builds of that version, here"
+        "--train", action="store_true", help="make a profile for builds of that version, here or in --output"
     )
     parser.add_argument(
         "--toolchain",
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             sys.stdout.write(f"{obtained.path}\n")
         return 0
     if args.train:
-        trained = train(context, releases, Path.cwd())
+        trained = train(context, releases, args.output or Path.cwd())
         context.ui.note(f"{trained.profile!r},")
         sys.stdout.write(f"{trained.path}\n")
         return 0
@@ -79,5 +80,15 @@ def run(args: argparse.Namespace, context: Context) -> int:
         release = publish(context, parcel(interpreter), args.output)
         described |= {"tarball": str(release.path), "sha256": release.sha256}
         result = release.path
+    else:
+        _prepare(context, interpreter)
     sys.stdout.write(f"{json.dumps(described) if args.json else result}\n")
     return 0
+
+
+def _prepare(context: Context, interpreter: Interpreter) -> None:
+    """Have the first bundle with this interpreter take no longer than the next."""
+    # what makes bundles is not imported by those who have one published
+    from relenv.bundle.layers import prepare as prepare_layers  # noqa: PLC0415
+
+    prepare_layers(context, interpreter)

@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relenv.bundle.assemble import Bundle, make_bundle
 from relenv.bundle.config import load_config
+from relenv.bundle.receipt import receipt_for
 from relenv.commands.keys import add_keys, overrides
 from relenv.commands.options import add_building
 from relenv.errors import UsageError
+from relenv.interpreter import Wanted
+from relenv.obtain import present
 from relenv.ui import size
 
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from relenv.bundle.config import AppConfig
-    from relenv.bundle.formats import Job, Written
+    from relenv.bundle.formats import Job
+    from relenv.bundle.made import Bundle, Written
     from relenv.context import Context
 
 SUMMARY = "turn a project into a zip with its own Python"
@@ -72,7 +75,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         bundle, report = _reported(context, config, args.report)
         known["report"] = report
     else:
-        bundle = make_bundle(context, config)
+        bundle = _made(context, config)
         _tell(context, bundle)
     if args.json:
         sys.stdout.write(json.dumps({**_described(bundle), **known}) + "\n")
@@ -81,9 +84,26 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return 0
 
 
+def _made(context: Context, config: AppConfig) -> Bundle:
+    """Bundle, unless the bundle is there and nothing that it is made of has changed."""
+    wanted = Wanted(python=config.python, requires=config.requires_python, project=config.root)
+    interpreter = present(context, wanted)
+    receipt = receipt_for(context, config, interpreter) if interpreter else None
+    if receipt and (found := receipt.recall()):
+        return found
+    # what makes one takes longer to import than to find out that there is nothing to make
+    from relenv.bundle.assemble import make_bundle  # noqa: PLC0415
+
+    bundle = make_bundle(context, config)
+    if receipt and interpreter and receipt == receipt_for(context, config, interpreter):
+        receipt.keep(bundle)
+    return bundle
+
+
 def _reported(context: Context, config: AppConfig, page: Path | None) -> tuple[Bundle, dict[str, object]]:
     """Bundle, say where the bytes are, and return both."""
     # what measures and draws is imported where somebody asks for it
+    from relenv.bundle.assemble import make_bundle  # noqa: PLC0415
     from relenv.bundle.page import refuse_page, write_page  # noqa: PLC0415
     from relenv.bundle.report import Report, described, report_on, table  # noqa: PLC0415
 
@@ -110,7 +130,7 @@ def _tell(context: Context, bundle: Bundle) -> None:
         context.ui.warn(f"{bundle.project} has no console scripts: run it as bin/python3 -Im MODULE")
     for file in bundle.files:
         what = f"{bundle.project} {bundle.version} with Python {bundle.python}, {size(file.size)}"
-        context.ui.step(f"{file.path}: {what}")
+        context.ui.step(f"{file.path}: {what}{' (nothing has changed)' if bundle.unchanged else ''}")
     for script in bundle.scripts:
         context.ui.note(f"run: {bundle.name}/bin/{script}")
     for name in bundle.installers:
@@ -120,4 +140,5 @@ def _tell(context: Context, bundle: Bundle) -> None:
 def _described(bundle: Bundle) -> dict[str, object]:
     files = [{**dataclasses.asdict(file), "path": str(file.path.absolute())} for file in bundle.files]
     first = {name: files[0][name] for name in ("path", "sha256", "size")}
-    return {**first, **dataclasses.asdict(bundle), "files": files}
+    told = {name: value for name, value in dataclasses.asdict(bundle).items() if name != "until"}
+    return {**first, **told, "files": files}

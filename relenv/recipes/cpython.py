@@ -10,6 +10,7 @@ from relenv.recipes.model import PREFIX, AptPackage, Carried, Copy, Recipe, Repl
 from relenv.recipes.pinned import NAME as PINNED
 from relenv.recipes.profiles import profile_for
 from relenv.recipes.startup import startup_steps
+from relenv.recipes.unit import one_unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -295,48 +296,6 @@ _LINK_IN = "".join(
     )
 )
 
-_ONE_UNIT = (
-    *("Objects/obmalloc.c", "Objects/boolobject.c", "Objects/floatobject.c", "Objects/longobject.c"),
-    *("Objects/tupleobject.c", "Objects/listobject.c", "Objects/dictobject.c", "Objects/rangeobject.c"),
-    *("Objects/iterobject.c", "Objects/sliceobject.c", "Objects/cellobject.c", "Objects/funcobject.c"),
-    *("Objects/methodobject.c", "Objects/classobject.c", "Objects/genobject.c", "Objects/abstract.c"),
-    *("Objects/call.c", "Objects/typeobject.c", "Objects/frameobject.c", "Python/frame.c", "Python/ceval.c"),
-    # last: it takes macros away that have functions of the same name
-    "Objects/object.c",
-)
-"""What the evaluation loop calls all the time, compiled in one piece with it: where the compiler has no link-time
-optimisation, the calls from one file into another are inlined all the same."""
-_CLASHES = (
-    *(
-        "clear__doc__",
-        "close_doc",
-        "ensure_shared_on_resize",
-        "length_hint_doc",
-        "null_error",
-        "reduce_doc",
-        "send_doc",
-    ),
-    *("setstate_doc", "sizeof__doc__", "throw_doc", "validate_watcher_id"),
-)
-"""Static names that several of these files have: each file gets its own."""
-
-
-def _one_unit() -> tuple[Step, ...]:
-    lines = []
-    for number, path in enumerate(_ONE_UNIT):
-        lines += [f"#define {name} {name}_{number}" for name in _CLASHES]
-        lines.append(f'#include "{path}"')
-        lines += [f"#undef {name}" for name in _CLASHES]
-    objects = " ".join(path.replace(".c", ".o") for path in _ONE_UNIT)
-    edit = (
-        f"awk -v gone=' {objects} ' "
-        r"""'$1 == "Python/ceval.o" && $2 == "\\" { print "\t\tPython/unit.o \\"; next } """
-        r"""$2 == "\\" && index(gone, " " $1 " ") { next } { print }' Makefile.pre.in > Makefile.new """
-        "&& touch -r Makefile.pre.in Makefile.new && mv Makefile.new Makefile.pre.in"
-    )
-    return (Write(path="{src}/Python/unit.c", text="\n".join(lines) + "\n"), Run(argv=("sh", "-ec", edit)))
-
-
 # What a program's first argument says of its place may be wrong: `exec -a`, a login shell's `-python3`, another Python
 # of that name in PATH. The kernel knows better (proc(5)). A link that leads to a tree of ours, and a virtual
 # environment, are heeded as ever.
@@ -419,8 +378,6 @@ _QUIRKS: dict[str, tuple[tuple[Step, ...], tuple[str, ...], tuple[tuple[str, str
     "3.11": (_PATCH_311, ("--with-system-ffi",), _ENV_311),
 }
 """By series: further steps before configure, further options of it, further environment."""
-_UNITED = frozenset({"3.11", "3.13"})
-"""The series whose evaluation loop can be compiled as one unit."""
 _WITH_LTO = frozenset({"gcc"})
 """The kinds of toolchains that have link-time optimisation."""
 # what runs only while CPython is built is not worth minutes of optimising
@@ -448,7 +405,7 @@ def _configured(
     steps, options, env = _QUIRKS.get(series, ((), (), ()))
     environment = {**dict(_ENV), **dict(env)}
     if toolchain.partition("-")[0] not in _WITH_LTO:
-        steps = (*steps, *_one_unit()) if series in _UNITED else steps
+        steps = (*steps, *one_unit(series))
     elif not training:  # what is counted is counted before anything is linked
         steps = (*steps, _PLAIN_HELPERS, *(() if tests else (_NO_EMBEDDING,)))
         options = (*options, "--with-lto")

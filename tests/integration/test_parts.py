@@ -122,6 +122,41 @@ def forget(relenv: Relenv) -> None:
         shutil.rmtree(path)
 
 
+def test_nothing_is_made_where_nothing_has_changed(relenv: Relenv, project: Path, tmp_path: Path) -> None:
+    command = ("bundle", project, "-o", tmp_path / "same.zip", "--format", "zip", "--json")
+    relenv(*command)
+
+    def again(**more: object) -> bool:
+        status = (tmp_path / "same.zip").stat()
+        outcome = relenv(*command, **more)
+        told = json.loads(outcome.stdout)
+        assert told["sha256"] == hashlib.sha256((tmp_path / "same.zip").read_bytes()).hexdigest()
+        touched = (tmp_path / "same.zip").stat().st_mtime_ns != status.st_mtime_ns
+        assert touched is ("Packing same.zip" in outcome.stderr) is (not told["unchanged"])
+        assert ("nothing has changed" in outcome.stderr) is told["unchanged"]
+        return bool(told["unchanged"])
+
+    # what was written a moment ago may not be told from what will be: the second run at the latest knows
+    again()
+    assert again()
+    (project / "layered.py").write_text("import rlnvbelow\n\n\ndef main():\n    print('edited')\n")
+    assert not again()
+    again()
+    assert again()
+    make_wheel(project / "wheels", "rlnvbelow", "1.1")
+    assert not again()
+    again()
+    assert again()
+    assert not again(env={"SOMETHING_ELSE": "1"})
+    again()
+    (tmp_path / "same.zip").write_bytes(b"damaged")
+    assert not again()
+    again()
+    assert again()
+    told = relenv(*command, "--refresh").stdout
+    assert not json.loads(told)["unchanged"]
+
+
 def test_a_lock_is_written_and_obeyed(relenv: Relenv, project: Path) -> None:
     made(relenv, project, "one", "--lock")
     lock = project / "pylock.toml"

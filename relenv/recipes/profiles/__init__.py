@@ -26,19 +26,19 @@ PROFILES: tuple[Profile, ...] = (
         version="3.11.2",
         toolchain="ppbt-0.1.8",
         filename="cpython-3.11.2-x86_64-linux-gnu-ppbt-0.1.8.tar.xz",
-        sha256="9ea6a55977985fa15854054d4d5609e5f5471ceb152644678d1632a9ee8c6ad3",
+        sha256="601531148301824a9fc9f04c9cab87252416037f8f90a907c5433ea64f7f8987",
     ),
     Profile(
         version="3.13.5",
         toolchain="ppbt-0.1.8",
         filename="cpython-3.13.5-x86_64-linux-gnu-ppbt-0.1.8.tar.xz",
-        sha256="d7c7382557874fdd045ae2e870fc46249b359d9cf46e7e92b0d1228a8954c02b",
+        sha256="16f939dc760de10edd80d0a984d7112f2a4d7303b80282ccbb4393a07bf6497b",
     ),
     Profile(
         version="3.13.15",
         toolchain="ppbt-0.1.8",
         filename="cpython-3.13.15-x86_64-linux-gnu-ppbt-0.1.8.tar.xz",
-        sha256="cc2226fb3b3e7e16c3dcc97709792e8313a89a2a51a6559194e66e94e166672a",
+        sha256="f1f6b69a517de3e2928b67fe7a0ef1d1af8d2fbd9352323bca61f8381db0b9f1",
     ),
     Profile(
         version="3.13.5",

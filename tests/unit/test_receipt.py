@@ -1,0 +1,248 @@
+"""What has a bundle made again, and what does not."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relenv.bundle.config import load_config
+from relenv.bundle.made import Bundle, Written
+from relenv.bundle.receipt import Receipt, receipt_for
+from relenv.context import Context
+from relenv.interpreter import Interpreter
+from relenv.ui import open_ui
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PYPROJECT = """\
+[build-system]
+requires = ["{provider}"]
+build-backend = "{backend}"
+
+[project]
+name = "shown"
+version = "1.0"
+{project}
+"""
+BACKENDS = {
+    "setuptools": "setuptools.build_meta",
+    "hatchling": "hatchling.build",
+    "flit_core": "flit_core.buildapi",
+    "poetry-core": "poetry.core.masonry.api",
+    "uv_build": "uv_build",
+}
+
+
+def _project(
+    folder: Path, *, provider: str = "setuptools", requires: str = "", backend: str = "", project: str = ""
+) -> Path:
+    root = folder / "project"
+    (root / "shown").mkdir(parents=True)
+    (root / "shown/__init__.py").write_text("def main():\n    print('shown')\n")
+    text = PYPROJECT.format(provider=requires or provider, backend=backend or BACKENDS[provider], project=project)
+    (root / "pyproject.toml").write_text(text)
+    _settle(folder)
+    return root
+
+
+def _settle(folder: Path) -> None:
+    """Wait until whatever is done to a file shows in its time."""
+    last = max(path.lstat().st_ctime for path in [folder, *folder.rglob("*")])
+    time.sleep(max(0, last + 0.15 - time.time()))
+
+
+def _receipt(root: Path, *, asked: dict[str, object] | None = None, **environ: str) -> Receipt | None:
+    cache = root.parent / "cache"
+    context = Context(environ={"RELENV_DATA": str(cache), **environ}, ui=open_ui(quiet=True), jobs=1)
+    interpreter = Interpreter(root=cache / "python", version="3.13.5", triplet="x86_64-linux-gnu", key="key")
+    config = load_config(root, {"output": str(root.parent / "out.zip"), **(asked or {})})
+    return receipt_for(context, config, interpreter)
+
+
+def _bundle(path: Path, until: float = float("inf")) -> Bundle:
+    path.write_bytes(b"made")
+    return Bundle(
+        files=(Written(format="zip", path=path, sha256="0" * 64, size=4),),
+        name="shown",
+        python="3.13.5",
+        project="shown",
+        version="1.0",
+        scripts=("shown",),
+        installers=(),
+        until=until,
+    )
+
+
+@pytest.mark.parametrize("provider", BACKENDS)
+def test_what_is_there_and_unchanged_is_known_again(tmp_path: Path, provider: str) -> None:
+    root = _project(tmp_path, provider=provider)
+    first = _receipt(root)
+    assert first
+    assert first.recall() is None
+    bundle = _bundle(tmp_path / "out.zip")
+    first.keep(bundle)
+    again = _receipt(root)
+    assert again == first
+    found = again and again.recall()
+    assert found
+    assert found.unchanged
+    assert found.files == bundle.files
+    assert (found.scripts, found.version) == (("shown",), "1.0")
+
+
+def _edit(root: Path) -> None:
+    (root / "shown/__init__.py").write_text("def main():\n    print('SHOWN')\n")
+
+
+def _edit_with_the_same_time(root: Path) -> None:
+    path = root / "shown/__init__.py"
+    status = path.stat()
+    _edit(root)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _add(root: Path) -> None:
+    (root / "shown/data.txt").touch()
+
+
+def _remove(root: Path) -> None:
+    (root / "shown/__init__.py").unlink()
+
+
+def _rename(root: Path) -> None:
+    (root / "shown").rename(root / "other")
+
+
+def _run_it(root: Path) -> None:
+    (root / "shown/__init__.py").chmod(0o755)
+
+
+@pytest.mark.parametrize("change", [_edit, _edit_with_the_same_time, _add, _remove, _rename, _run_it])
+def test_a_changed_file_has_it_made_again(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    root = _project(tmp_path)
+    before = _receipt(root)
+    assert before
+    change(root)
+    _settle(tmp_path)
+    after = _receipt(root)
+    assert after
+    assert after.made_of != before.made_of
+
+
+def test_what_is_ignored_above_counts(tmp_path: Path) -> None:
+    root = _project(tmp_path, provider="hatchling")
+    before = _receipt(root)
+    (tmp_path / ".gitignore").write_text("*.txt\n")
+    assert before
+    assert before != _receipt(root)
+
+
+def test_another_option_or_variable_has_it_made_again(tmp_path: Path) -> None:
+    root = _project(tmp_path)
+    before = _receipt(root)
+    assert before
+    for other in (
+        _receipt(root, asked={"prune": "none"}),
+        _receipt(root, PIP_INDEX_URL="https://example.org"),
+        _receipt(root, PATH="/nowhere"),
+    ):
+        assert other
+        assert other.made_of != before.made_of
+    assert _receipt(root, OLDPWD="/elsewhere", SHLVL="2") == before
+
+
+def test_a_file_that_was_written_just_now_may_be_written_once_more(tmp_path: Path) -> None:
+    root = _project(tmp_path)
+    _edit(root)
+    assert _receipt(root) is None
+
+
+def _touched(path: Path) -> None:
+    path.touch()
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(b"mad")
+
+
+def _overwritten(path: Path) -> None:
+    path.write_bytes(b"same"[:4])
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.unlink(), _touched, _cut, _overwritten])
+def test_a_bundle_that_is_not_as_it_was_is_made_again(tmp_path: Path, harm: Callable[[Path], None]) -> None:
+    root = _project(tmp_path)
+    receipt = _receipt(root)
+    assert receipt
+    receipt.keep(_bundle(tmp_path / "out.zip"))
+    _settle(tmp_path)
+    assert receipt.recall()
+    harm(tmp_path / "out.zip")
+    assert receipt.recall() is None
+
+
+@pytest.mark.parametrize(("until", "holds"), [(0.0, False), (60.0, True), (-60.0, False)])
+def test_dependencies_are_looked_for_anew_in_time(tmp_path: Path, until: float, *, holds: bool) -> None:
+    root = _project(tmp_path)
+    receipt = _receipt(root)
+    assert receipt
+    receipt.keep(_bundle(tmp_path / "out.zip", until and time.time() + until))
+    assert bool(receipt.recall()) is holds
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"backend": "mesonpy"},
+        {"requires": 'setuptools", "setuptools-scm'},
+        {"project": 'dynamic = ["description"]'},
+        {"provider": "flit_core", "project": 'dynamic = ["description"]'},
+        {"project": 'readme = "../README.md"'},
+        {"project": 'readme = "/README.md"'},
+        {"project": '[tool.setuptools.cmdclass]\nbuild_py = "build.Command"'},
+        {"project": '[[tool.setuptools.ext-modules]]\nname = "fast"\nsources = ["fast.c"]'},
+        {"provider": "hatchling", "project": '[tool.hatch.build.targets.wheel.hooks.custom]\npath = "b.py"'},
+        {"provider": "hatchling", "project": '[tool.hatch.build.targets.wheel.force-include]\n"../x" = "x"'},
+        {"provider": "poetry-core", "project": '[tool.poetry]\nbuild = "build.py"'},
+        {"provider": "hatchling", "backend": "build", "project": ""},
+    ],
+)
+def test_what_may_depend_on_more_is_built_each_time(tmp_path: Path, options: dict[str, str]) -> None:
+    assert _receipt(_project(tmp_path, **options)) is None
+
+
+@pytest.mark.parametrize("name", ["setup.py", "setup.cfg", "hatch_build.py"])
+def test_code_of_its_own_is_run_each_time(tmp_path: Path, name: str) -> None:
+    root = _project(tmp_path)
+    (root / name).touch()
+    _settle(tmp_path)
+    assert _receipt(root) is None
+
+
+def test_a_link_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:
+    root = _project(tmp_path)
+    (tmp_path / "elsewhere").touch()
+    (root / "shown/link").symlink_to(root / "shown/__init__.py")
+    _settle(tmp_path)
+    assert _receipt(root)
+    (root / "shown/link").unlink()
+    (root / "shown/link").symlink_to(tmp_path / "elsewhere")
+    _settle(tmp_path)
+    assert _receipt(root) is None
+
+
+def test_a_bundle_beside_the_project_is_not_part_of_it(tmp_path: Path) -> None:
+    root = _project(tmp_path)
+    before = _receipt(root, asked={"output": str(root / "shown.zip")})
+    (root / "shown.zip").touch()
+    assert before
+    assert before == _receipt(root, asked={"output": str(root / "shown.zip")})
+
+
+def test_a_format_that_needs_more_is_made_each_time(tmp_path: Path) -> None:
+    assert _receipt(_project(tmp_path), asked={"format": ["zip", "oci"]}) is None
