@@ -72,7 +72,8 @@ def _shebang(data: bytes, interpreter: str, ours: Callable[[str], bool]) -> tupl
     try:
         wanted = scripts.rewrite(data, ours, interpreter=interpreter)
     except scripts.ScriptError as error:
-        return f"has a shebang that a move breaks, and cannot get a trampoline: {error}", "run it as bin/python3 FILE"
+        hint = "mend that and run `relenv repair`; or, if it is for another Python, let it begin with /usr/bin/env"
+        return f"has a shebang that a move breaks, and cannot get a trampoline: {error}", hint
     words = _first_words(data)
     if wanted is not None:
         named = words[0] if words and words[0] != "/bin/sh" else "a Python by its path, or an old trampoline"

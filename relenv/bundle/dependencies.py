@@ -6,17 +6,17 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import re
 import shutil
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from relenv import process
+from relenv.bundle.places import offered
 from relenv.checksums import sha256_of
 from relenv.environment import Environment, pip_install, wrong_file
 from relenv.environment import repair as put_in_order
@@ -134,7 +134,7 @@ def resolve(site: Site, installer: Installer, requirements: Sequence[str]) -> De
     if not requirements:
         return Dependencies()
     cache = site.context.cache
-    settings = [indexes(site.environ), _offered(site.environ)]
+    settings = [indexes(site.environ), offered(site.environ)]
     known = json.dumps([installer.name, site.interpreter.key, sorted(requirements), site.config.glibc, settings])
     path = cache.root / "resolutions" / f"{hashlib.sha256(known.encode()).hexdigest()[:KEY_LENGTH]}.json"
     if found := _recorded(path, site.config):
@@ -153,17 +153,6 @@ OFFLINE = ("PIP_NO_INDEX", "PIP_RETRIES", "UV_OFFLINE")
 def indexes(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what decides which files are found, of an environment: not whether a network may be asked."""
     return {k: v for k, v in environ.items() if k.startswith(("PIP_", "UV_")) and k not in OFFLINE}
-
-
-def _offered(environ: Mapping[str, str]) -> list[tuple[str, int, int]]:
-    """Return what is in the local directories among the places to find files in: name, size and time of each file."""
-    places = re.split(r"[\s,]+", f"{environ.get('PIP_FIND_LINKS', '')} {environ.get('UV_FIND_LINKS', '')}")
-    folders = {unquote(urlsplit(place).path) for place in places if not re.match(r"(?!file:)\w+://", place)}
-    found = []
-    for folder in sorted(filter(None, folders)):
-        with suppress(OSError), os.scandir(folder) as entries:
-            found += [(entry.name, (status := entry.stat()).st_size, status.st_mtime_ns) for entry in entries]
-    return sorted(found)
 
 
 def _recorded(path: Path, config: AppConfig) -> Dependencies | None:

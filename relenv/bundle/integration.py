@@ -150,7 +150,10 @@ def _known(script: str, program: Program, where: str) -> None:
 def _check_script(root: Path, script: str) -> None:
     path = root / "bin" / script
     if path.is_file() and not path.read_bytes().startswith(b"#!/bin/sh\n"):
-        raise ConfigError(f"bin/{script} cannot be a service or in the menu: it has no trampoline of relenv's")
+        raise ConfigError(
+            f"bin/{script} cannot be a service or in the menu: it is no script in Python",
+            hint="a console script of the project's own may start it: [project.scripts]",
+        )
 
 
 def _copy_icon(source: Path, target: Path) -> None:

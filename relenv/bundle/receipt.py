@@ -30,6 +30,7 @@ import relenv
 from relenv.bundle.backends import OURS, PLAIN, PROVIDERS
 from relenv.bundle.made import Bundle, Written
 from relenv.bundle.output import file_name, target_of
+from relenv.bundle.places import offered
 from relenv.plan import KEY_LENGTH
 from relenv.store import write_text
 
@@ -47,8 +48,8 @@ FILES = frozenset({"zip", "tar.gz", "tar.zst", "run"})
 CODE = ("setup.py", "setup.cfg", "hatch_build.py")
 """Files of a project with code that builds it, or with configuration that names such code."""
 VERSIONED = frozenset({".git", ".hg", ".svn"})
-IGNORED = (".gitignore", ".hgignore")
-"""What hatchling goes by, in the directories above as well."""
+ABOVE = (".gitignore", ".hgignore", "pyproject.toml", "uv.lock", "uv.toml")
+"""What counts in the directories above a project as well: for hatchling, and for uv and its workspaces."""
 FLEETING = frozenset({"_", "PWD", "OLDPWD", "SHLVL", "COLUMNS", "LINES"})
 """Variables that say nothing of what a command is to do."""
 SETTLED = 0.1
@@ -110,7 +111,7 @@ def receipt_for(context: Context, config: AppConfig, interpreter: Interpreter) -
     environ = {name: value for name, value in context.environ.items() if name not in FLEETING}
     root = config.root.resolve()
     made_of = [str(root), repr(config), interpreter.key, sorted(environ.items()), int(time.time()) // DAY]
-    made_of += [*_program(context.environ), looks]
+    made_of += [*_program(context.environ), offered(context.environ), looks]
     place = json.dumps([str(root), os.path.abspath(config.output), config.name, config.formats])  # noqa: PTH100
     name = hashlib.sha256(place.encode()).hexdigest()[:KEY_LENGTH]
     return Receipt(
@@ -174,7 +175,7 @@ def _looks(config: AppConfig) -> Iterator[Look]:
                 raise _UnknownError  # it may be changed once more without its showing
             yield (str(path), *_look(status))
     for folder in root.parents:
-        for name in IGNORED:
+        for name in ABOVE:
             with suppress(FileNotFoundError):
                 yield (str(folder / name), *_look((folder / name).stat()))
 

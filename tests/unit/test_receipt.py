@@ -134,12 +134,26 @@ def test_a_changed_file_has_it_made_again(tmp_path: Path, change: Callable[[Path
     assert after.made_of != before.made_of
 
 
-def test_what_is_ignored_above_counts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [".gitignore", "uv.lock", "pyproject.toml", "uv.toml"])
+def test_what_counts_above_is_looked_at(tmp_path: Path, name: str) -> None:
     root = _project(tmp_path, provider="hatchling")
     before = _receipt(root)
-    (tmp_path / ".gitignore").write_text("*.txt\n")
+    (tmp_path / name).touch()
     assert before
     assert before != _receipt(root)
+
+
+def test_what_a_directory_offers_is_looked_at(tmp_path: Path) -> None:
+    root = _project(tmp_path)
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "more wheels").mkdir()
+    for place in ("wheels", "more wheels"):
+        asked: dict[str, object] = {"find-links": [str(tmp_path / "more wheels")]}
+        before = _receipt(root, asked=asked, PIP_FIND_LINKS=str(tmp_path / "wheels"))
+        (tmp_path / place / "other-1.0-py3-none-any.whl").touch()
+        _settle(tmp_path)
+        assert before
+        assert before != _receipt(root, asked=asked, PIP_FIND_LINKS=str(tmp_path / "wheels"))
 
 
 def test_another_option_or_variable_has_it_made_again(tmp_path: Path) -> None:
