@@ -3,7 +3,8 @@
     python benchmarks/reproducible.py [--python 3.13] [--chroot DIR]
 
 Each build starts from an empty store, in a directory of its own, and differs from the others in user (with root),
-umask, locale, time zone, host name and clock (where the machine has `unshare` and `faketime`), number of jobs and PATH.
+umask, locale, time zone, niceness, host name and clock (where the machine has `unshare` and `faketime`), number of jobs
+and PATH.
 `--chroot DIR` adds one in the root directory of another distribution, as `debootstrap trixie DIR` makes it, which has
 python3 with venv, make and perl. Sources and toolchains come from the cache; RELENV_TOOLCHAIN chooses, as ever. Exit
 code 1 if anything differs.
@@ -66,7 +67,8 @@ def main() -> int:
 def builds() -> list[Build]:
     """Return the ways to build that this machine allows."""
     root = os.geteuid() == 0
-    strange = [*(["unshare", "-u", "sh", "-c", 'hostname elsewhere; exec "$@"', "sh"] if root else [])]
+    strange = ["nice", "-n", "19"]
+    strange += ["unshare", "-u", "sh", "-c", 'hostname elsewhere; exec "$@"', "sh"] if root else []
     if shutil.which("faketime"):
         strange += ["faketime", "2031-02-03 04:05:06"]
     return [

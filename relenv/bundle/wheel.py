@@ -106,7 +106,8 @@ class Builders:
         if requires:
             pip_install(
                 [environment.root / "bin" / "pip3"],
-                ["--", *sorted(requires)],
+                # what a backend imports is compiled when it does: of setuptools that is a third
+                ["--no-compile", "--", *sorted(requires)],
                 environ=self.environ,
                 what=f"what the build of {self.label} requires",
             )

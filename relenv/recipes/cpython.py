@@ -280,6 +280,8 @@ _ENV = (
         "-Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--disable-new-dtags -Wl,--exclude-libs,libmpdec.a:libexpat.a",
     ),
     *_NEWER_FUNCTIONS,
+    # configure tries it on itself, and thinks it broken where that runs as nice as can be
+    ("ac_cv_broken_nice", "no"),
 )
 
 

@@ -16,6 +16,10 @@ def _install(*targets: str) -> tuple[Step, ...]:
     return (Run(argv=("make", "-j1", *(targets or ("install",)), "DESTDIR={work}/dest")), HARVEST)
 
 
+SMALL = "-Os -pipe"
+"""For what waits for a user's keys."""
+
+
 def _autotools(*options: str, make: tuple[str, ...] = (), env: dict[str, str] | None = None) -> tuple[Step, ...]:
     """Return the steps of a package with an autoconf configure script."""
     configure = Run(
@@ -314,7 +318,7 @@ OPENSSL = _family(
                 "no-tests",
                 "no-makedepend",
             ),
-            env=(("CFLAGS", "-O3 -pipe"),),
+            env=(("CFLAGS", "-O2 -pipe"),),
         ),
         Run(argv=("make", "build_generated")),
         Run(argv=("make", "libcrypto.so", "libssl.so")),
@@ -436,7 +440,7 @@ NCURSES = _family(
                 "--with-terminfo-dirs=/etc/terminfo:/lib/terminfo:/usr/share/terminfo",
             ),
             # else found out with /dev/null and /dev/tty, which a chroot may lack
-            env=(("cf_cv_working_poll", "yes"),),
+            env=(("cf_cv_working_poll", "yes"), ("CFLAGS", SMALL)),
         ),
         # The descriptions of common terminals are compiled in, for machines without terminfo. That takes tic
         # and infocmp: they are built first, without such descriptions, and then the library once more.
@@ -511,7 +515,7 @@ LIBEDIT = _family(
             urls=("https://thrysoee.dk/editline/libedit-20240808-3.1.tar.gz",),
         ),
     ),
-    (_KEEP_HISTORY_COOKIE, *_autotools("--disable-static", "--disable-examples")),
+    (_KEEP_HISTORY_COOKIE, *_autotools("--disable-static", "--disable-examples", env={"CFLAGS": SMALL})),
     licence="BSD-3-Clause",
     licence_files=("COPYING",),
     cpe="",

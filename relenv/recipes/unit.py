@@ -30,7 +30,7 @@ _CLASHES = (
 )
 """Static names that several of these files have: each file gets its own."""
 
-INLINING = "--param inline-unit-growth=80 --param inline-min-speedup=5 --param max-inline-insns-auto=80"
+INLINING = "--param inline-unit-growth=60 --param inline-min-speedup=5 --param max-inline-insns-auto=80"
 """What link-time optimisation would have inlined is more than GCC by default has a unit grow by."""
 # a list of objects may end with one of those that go
 _EDIT = rf"""
