@@ -95,7 +95,7 @@ def find_tools(environ: Mapping[str, str]) -> dict[str, str]:
         manager = next((text for name, text in INSTALLERS.items() if shutil.which(name, path=path)), "")
         packages = " ".join(PACKAGES.get(name, name) for name in missing)
         raise HostError(
-            f"compiling takes {', '.join(missing)}, which this machine lacks",
+            f"compiling needs {', '.join(missing)}, which this machine lacks",
             hint=f"install with: {manager} {packages}" if manager else f"install {packages}",
         )
     return found
