@@ -30,7 +30,6 @@ from relenv.bundle.trial import smoke, try_scripts
 from relenv.bundle.wheel import Builders, Wheel, build_wheel, compiler_environ, here, marker_environment
 from relenv.environment import Environment, installed, pip_environ
 from relenv.errors import CheckError, ConfigError, OutputError
-from relenv.interpreter import Interpreter, Wanted
 from relenv.manifest import MANIFEST
 from relenv.obtain import obtain_interpreter
 from relenv.relocate.elf import glibc_floor
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
     from relenv.bundle.config import AppConfig
     from relenv.context import Context
+    from relenv.interpreter import Interpreter
 
     Then = Callable[[Job, Sequence[Written], Path], None]
 
@@ -91,11 +91,10 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
     Raises:
         RelenvError: of one kind or another, see `relenv.errors`; nothing is left behind then.
     """
-    wanted = Wanted(python=config.python, requires=config.requires_python, project=config.root)
     _prepare_output(config)
     for form in config.formats:
         FORMATS[form].prepare(context, config)
-    interpreter = obtain_interpreter(context, wanted)
+    interpreter = obtain_interpreter(context, config.wanted)
     with _workplace(context) as work:
         site = _site(context, config, interpreter, work)
         wheel = _build(site)

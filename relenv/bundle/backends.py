@@ -20,6 +20,10 @@ Others ask for more once they are there (cmake, ninja), and a frontend asks only
 EDITABLES = dict.fromkeys(("hatchling.build", "pdm.backend"), ("editables",))
 """What they ask for besides, to be installed in editable form."""
 
+CODE = ("setup.py", "hatch_build.py")
+"""Files of a project with code that builds it."""
+DAY = 86400
+"""Seconds for which an environment to build in holds: newer releases of what is in it are looked for after that."""
 PLAIN: dict[str, tuple[str, frozenset[str]]] = {
     "flit_core.buildapi": ("flit", frozenset()),
     "hatchling.build": ("hatch", frozenset({"hooks"})),

@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 from relenv.bundle.keys import DESKTOP, KEYS, OCI, SERVICE, TARGET, Key, Shape, is_path
 from relenv.errors import ConfigError, UsageError
+from relenv.interpreter import Wanted
 from relenv.platforms import PLATFORMS
 
 if TYPE_CHECKING:
@@ -144,6 +145,11 @@ class AppConfig:
     """Whether to write a pylock.toml, and to go by it."""
     refresh: bool = False
     """Whether to look for newer releases now."""
+
+    @property
+    def wanted(self) -> Wanted:
+        """Which Python is to be bundled."""
+        return Wanted(python=self.python, requires=self.requires_python, project=self.root)
 
 
 def load_config(project: Path, overrides: Mapping[str, Any] | None = None, *, triplet: str = "") -> AppConfig:

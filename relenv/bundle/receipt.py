@@ -27,7 +27,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 import relenv
-from relenv.bundle.backends import OURS, PLAIN, PROVIDERS
+from relenv.bundle.backends import CODE, DAY, OURS, PLAIN, PROVIDERS
 from relenv.bundle.made import Bundle, Written
 from relenv.bundle.output import file_name, target_of
 from relenv.bundle.places import offered
@@ -45,8 +45,6 @@ FOLDER = "bundled"
 """Of the cache."""
 FILES = frozenset({"zip", "tar.gz", "tar.zst", "run"})
 """The formats of which this is known. An image has a base that may change elsewhere."""
-CODE = ("setup.py", "setup.cfg", "hatch_build.py")
-"""Files of a project with code that builds it, or with configuration that names such code."""
 VERSIONED = frozenset({".git", ".hg", ".svn"})
 ABOVE = (".gitignore", ".hgignore", "pyproject.toml", "uv.lock", "uv.toml")
 """What counts in the directories above a project as well: for hatchling, and for uv and its workspaces."""
@@ -54,8 +52,6 @@ FLEETING = frozenset({"_", "PWD", "OLDPWD", "SHLVL", "COLUMNS", "LINES"})
 """Variables that say nothing of what a command is to do."""
 SETTLED = 0.1
 """Seconds: a file may be changed twice within the kernel's notion of the same time."""
-DAY = 86400
-"""Seconds for which an environment to build in holds."""
 
 Look = tuple[object, ...]
 
@@ -104,7 +100,7 @@ def receipt_for(context: Context, config: AppConfig, interpreter: Interpreter) -
     if config.refresh or config.write_lock or config.wheel or not FILES.issuperset(config.formats):
         return None
     try:
-        follows_from_files(config)
+        _follows_from_files(config)
         looks = list(_looks(config))
     except (_UnknownError, OSError):
         return None
@@ -120,7 +116,7 @@ def receipt_for(context: Context, config: AppConfig, interpreter: Interpreter) -
     )
 
 
-def follows_from_files(config: AppConfig) -> None:
+def _follows_from_files(config: AppConfig) -> None:
     """See whether a project's wheel follows from the files in its directory.
 
     Raises:
@@ -138,7 +134,7 @@ def follows_from_files(config: AppConfig) -> None:
         raise _UnknownError
     if requires - {"relenv", "wheel", canonicalize_name(PROVIDERS[backend])}:
         raise _UnknownError  # a plugin
-    if any((config.root / name).exists() for name in CODE):
+    if any((config.root / name).exists() for name in (*CODE, "setup.cfg")):  # which may name code
         raise _UnknownError
     name, code = PLAIN[backend]
     _stays_inside([project, data.get("tool", {}).get(name, {})], code)
@@ -164,7 +160,7 @@ def _looks(config: AppConfig) -> Iterator[Look]:
     named += [root / config.lock] if config.lock not in ("auto", "none") else []
     named += [Path(one) for one in config.find_links if "://" not in one]
     outside = {one.resolve() for one in named if not one.resolve().is_relative_to(root)}
-    written = {target_of(config, file_name(config.name or config.project), f".{form}") for form in config.formats}
+    written = {target_of(config, config.name or file_name(config.project), f".{form}") for form in config.formats}
     but = {Path(os.path.abspath(one)) for one in written}  # noqa: PTH100
     settled = time.time() - SETTLED
     for one in (root, *sorted(outside)):

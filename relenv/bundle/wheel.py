@@ -29,7 +29,7 @@ from packaging.utils import canonicalize_name
 from pyproject_hooks import BackendUnavailable
 
 from relenv import process
-from relenv.bundle.backends import OURS, PLAIN, PROVIDERS
+from relenv.bundle.backends import CODE, DAY, OURS, PLAIN, PROVIDERS
 from relenv.bundle.dependencies import indexes
 from relenv.environment import Environment, create, pip_install
 from relenv.errors import BuildError, ConfigError, OutputError, disk_full
@@ -46,10 +46,6 @@ if TYPE_CHECKING:
     from relenv.context import Context
     from relenv.interpreter import Interpreter
     from relenv.toolchain import Toolchain
-
-
-DAY = 86400
-"""Seconds for which an environment to build in holds: newer releases of what is in it are looked for after that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,8 +173,8 @@ def build_wheel(project: Path, builders: Builders, work: Path) -> Path:
         raise ConfigError(f"{project / 'pyproject.toml'}: {error}") from error
 
 
-CONFIGURED, CODE = ("pyproject.toml", "setup.cfg"), ("setup.py", "hatch_build.py")
-"""Files of a project with that configuration, and with such code."""
+CONFIGURED = ("pyproject.toml", "setup.cfg")
+"""Files of a project with what its backend goes by."""
 HOOKS = re.compile(rb"hooks\s*\.\s*[\"']?custom|backend-path")
 """What names code in other files, in pyproject.toml."""
 

@@ -13,7 +13,6 @@ from relenv.bundle.receipt import receipt_for
 from relenv.commands.keys import add_keys, overrides
 from relenv.commands.options import add_building
 from relenv.errors import UsageError
-from relenv.interpreter import Wanted
 from relenv.obtain import present
 from relenv.ui import size
 
@@ -86,8 +85,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def _made(context: Context, config: AppConfig) -> Bundle:
     """Bundle, unless the bundle is there and nothing that it is made of has changed."""
-    wanted = Wanted(python=config.python, requires=config.requires_python, project=config.root)
-    interpreter = present(context, wanted)
+    interpreter = present(context, config.wanted)
     receipt = receipt_for(context, config, interpreter) if interpreter else None
     if receipt and (found := receipt.recall()):
         return found
