@@ -192,7 +192,7 @@ def copy_tree(source: Path, target: Path, *, share: bool = False) -> None:
             anyone could edit it. Without it no file shares its content with the original, but for blocks that the
             file system itself separates when one is written to (reflinks).
     """
-    put = _link if share else _Copier().copy
+    put = link_file if share else _Copier().copy
     files: list[tuple[str, str]] = []
     for folder, _, names in os.walk(source):
         inside = os.path.join(target, os.path.relpath(folder, source))  # noqa: PTH118 - 5000 times
@@ -209,7 +209,8 @@ def copy_tree(source: Path, target: Path, *, share: bool = False) -> None:
             pass
 
 
-def _link(source: str, target: str) -> None:
+def link_file(source: str | Path, target: str | Path) -> None:
+    """Give a file a second name, or a copy where the file system has no hard links; a symlink stays one."""
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:

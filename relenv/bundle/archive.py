@@ -33,7 +33,7 @@ from relenv.store import remove_tree
 from relenv.ui import working
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from io import BufferedRandom
 
@@ -171,7 +171,15 @@ def codec(level: int) -> str:
     return f"libdeflate {version('deflate')} zlib {zlib.ZLIB_RUNTIME_VERSION} level {level}"
 
 
-def pack_tree(root: Path, into: Path, *, level: int = 9, jobs: int | None = None, but: Sequence[Pack] = ()) -> Pack:
+def pack_tree(
+    root: Path,
+    into: Path,
+    *,
+    level: int = 9,
+    jobs: int | None = None,
+    but: Sequence[Pack] = (),
+    digests: Mapping[str, str] | None = None,
+) -> Pack:
     """Squeeze the regular files of a tree into a pack; links are passed over.
 
     Args:
@@ -181,12 +189,16 @@ def pack_tree(root: Path, into: Path, *, level: int = 9, jobs: int | None = None
         level: libdeflate's, 0 (store) to 12.
         jobs: threads; None for one a processor.
         but: packs whose contents are left out.
+        digests: the sha256 of files, by their names, as far as it is known: those in another pack are not read.
 
     Raises:
         CheckError: a file cannot be read, or changed meanwhile.
         OutputError: the pack cannot be written.
     """
-    files = _sorted(_file(name, entry) for name, entry in walk(root) if not entry.is_symlink())
+    others = {sha256 for pack in but for sha256 in pack.known}
+    known_as = digests or {}
+    entries = (one for one in walk(root) if not one[1].is_symlink() and known_as.get(one[0]) not in others)
+    files = _sorted(_file(name, entry) for name, entry in entries)
     partial = beside(into)
     pack = Pack(root=partial, codec=codec(level), known={})
     with writing(into):
@@ -194,7 +206,7 @@ def pack_tree(root: Path, into: Path, *, level: int = 9, jobs: int | None = None
             remove_tree(partial)
             partial.mkdir(parents=True)
             with pack.blob.open("w+b") as blob:
-                known = _fill(blob, files, _Squeezer(level=level), jobs, leave=but)
+                known = _fill(blob, files, _Squeezer(level=level), jobs, leave=others)
             index = {
                 "format": PACK_FORMAT,
                 "codec": pack.codec,
@@ -484,7 +496,7 @@ def _batches(files: Sequence[_File]) -> Iterator[list[_File]]:
 
 
 def _fill(
-    blob: BufferedRandom, files: Sequence[_File], squeezer: _Squeezer, jobs: int | None, *, leave: Sequence[Pack]
+    blob: BufferedRandom, files: Sequence[_File], squeezer: _Squeezer, jobs: int | None, *, leave: Collection[str]
 ) -> dict[str, Packed]:
     known: dict[str, Packed] = {}
     with closing(_squeezed(files, squeezer, jobs)) as contents:
@@ -493,7 +505,7 @@ def _fill(
             if content:
                 blob.write(content.data)
             facts = content.facts if content else squeezer.stream(file, blob)
-            if facts.sha256 in known or any(facts.sha256 in pack.known for pack in leave):
+            if facts.sha256 in known or facts.sha256 in leave:
                 blob.seek(offset)
                 blob.truncate()
             else:

@@ -30,9 +30,10 @@ from relenv.bundle.formats import DEFLATE
 from relenv.bundle.keys import KEYS
 from relenv.bundle.symbols import drop_debugging
 from relenv.checksums import sha256_of
-from relenv.environment import Environment, copy_tree, create
+from relenv.environment import Environment, copy_tree, create, link_file
 from relenv.errors import CacheError, CheckError
 from relenv.plan import KEY_LENGTH
+from relenv.relocate.bytecode import CACHE
 from relenv.store import remove_tree, write_text
 from relenv.ui import slowly, working
 
@@ -67,6 +68,8 @@ class Layer:
     """When to look anew whether that is still the right thing to install, in seconds since 1970."""
     uses: frozenset[str] = frozenset()
     """What of the standard library it names (`relenv.bundle.reach`), where something of that is left out."""
+    usual: Layer | None = None
+    """The part of most bundles that it is nearly the same as."""
 
     @property
     def tree(self) -> Path:
@@ -109,7 +112,13 @@ def _code() -> str:
 
 
 def trimmed(context: Context, interpreter: Interpreter, treatment: Treatment) -> Layer:
-    """Return an interpreter as bundles have it, from the store or made now."""
+    """Return an interpreter as bundles have it, from the store or made now.
+
+    Where something is kept that most bundles do without, what those have is taken from theirs.
+    """
+    treatment = dataclasses.replace(treatment, keep=pruning.of_interpreter(treatment.keep))
+    differs = treatment.keep and treatment.prune == pruning.SAFE
+    usual = trimmed(context, interpreter, dataclasses.replace(treatment, keep=frozenset())) if differs else None
 
     def make(root: Path) -> None:
         tree = root / TREE
@@ -120,14 +129,32 @@ def trimmed(context: Context, interpreter: Interpreter, treatment: Treatment) ->
             write_text(root / MODULES, json.dumps(reach.graph(tree, interpreter.series)) + "\n")
         if treatment.prune != pruning.NONE:
             library = tree / "lib" / f"python{interpreter.series}"
-            pruning.compile_for(tree, treatment.prune, *sorted(library.iterdir()))
+            sources = _take_bytecode(usual, tree, treatment) if usual else sorted(library.iterdir())
+            pruning.compile_for(tree, treatment.prune, *sources)
             pruning.prune(tree, treatment.prune, treatment.keep)
             pruning.forget_frozen(tree, interpreter.series)
         _seal(root, treatment.keep)
 
     root = _entry(context, "trimmed", interpreter, treatment.key)
     with _making(context, root, make, f"Preparing Python {interpreter.version} for bundles"):
-        return Layer(root=root, digests=_index(root)["digests"])
+        return Layer(root=root, digests=_index(root)["digests"], usual=usual)
+
+
+def _take_bytecode(usual: Layer, tree: Path, treatment: Treatment) -> list[Path]:
+    """Give an interpreter the bytecode that one with less has; return the sources of which that has none."""
+    for stale in sorted(tree.rglob(CACHE)):
+        remove_tree(stale)
+    for name in usual.digests:
+        if f"/{CACHE}/" in name:
+            (tree / name).parent.mkdir(exist_ok=True)
+            link_file(usual.tree / name, tree / name)
+
+    def is_left(name: str) -> bool:
+        cold = pruning.is_cold(name, treatment.prune, treatment.keep)
+        return not cold and (name not in usual.digests or pruning.is_cold(name, treatment.prune))
+
+    names = (name for name, _ in walk(tree) if name.endswith(".py"))
+    return [tree / name for name in sorted(names) if is_left(name)]
 
 
 def layer(
@@ -214,7 +241,8 @@ def link(layer: Layer, root: Path) -> None:
 def packs(context: Context, layer: Layer, compression: str) -> tuple[Pack, ...]:
     """Return the contents of a layer and of those below it squeezed, kept from one time to the next."""
     found: list[Pack] = []
-    for one in layer.layers if compression != "store" else ():
+    usual = (one.usual for one in layer.layers if one.usual)
+    for one in (*usual, *layer.layers) if compression != "store" else ():
         level = BELOW[compression]
         path = one.root / f"pack-{re.sub(r'[^a-z0-9.]+', '-', codec(level))}"
         with context.cache.lock(one.root.name, context.ui):
@@ -222,8 +250,12 @@ def packs(context: Context, layer: Layer, compression: str) -> tuple[Pack, ...]:
                 found.append(Pack.open(path))
             except CacheError:
                 with working(context.ui, "Compressing what stays the same, once"):
-                    found.append(pack_tree(one.tree, path, level=level, jobs=context.jobs, but=found))
+                    found.append(_pack(one, path, level, context.jobs, found))
     return tuple(found)
+
+
+def _pack(layer: Layer, path: Path, level: int, jobs: int, but: Sequence[Pack]) -> Pack:
+    return pack_tree(layer.tree, path, level=level, jobs=jobs, but=but, digests=layer.digests)
 
 
 def prepare(context: Context, interpreter: Interpreter) -> None:

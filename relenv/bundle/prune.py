@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -244,21 +245,22 @@ def prune(root: Path, level: str, keep: frozenset[str], paths: Sequence[Path] | 
         keep: of `kept`.
         paths: where to look, below the bundle; None for everywhere.
     """
-    cuts = [cut for cut in CUTS if PRUNE.index(cut.level) <= PRUNE.index(level) and cut.name not in keep]
-    if not cuts:
-        return
-    whole, compiled = (
-        re.compile("|".join(cut.rule(keep) for cut in cuts if cut.bytecode is only) or r"(?!)")
-        for only in (False, True)
-    )
+    whole = _rule(level, keep, bytecode=False)
     for path in [root] if paths is None else paths:
         if path != root and _above(whole, path.relative_to(root).as_posix()):
             remove_tree(path)
-        elif path.is_dir():
-            _prune(root, path, whole, compiled, keep)
+        elif path.is_dir() and level != NONE:
+            _prune(root, path, whole, level, keep)
 
 
-def _prune(root: Path, path: Path, whole: re.Pattern[str], compiled: re.Pattern[str], keep: Collection[str]) -> None:
+@cache
+def _rule(level: str, keep: frozenset[str], *, bytecode: bool) -> re.Pattern[str]:
+    """Return what matches the paths that go, or the sources of bytecode that does."""
+    cuts = (cut for cut in CUTS if PRUNE.index(cut.level) <= PRUNE.index(level) and cut.name not in keep)
+    return re.compile("|".join(cut.rule(keep) for cut in cuts if cut.bytecode is bytecode) or r"(?!)")
+
+
+def _prune(root: Path, path: Path, whole: re.Pattern[str], level: str, keep: frozenset[str]) -> None:
     seen: list[Path] = []
     for folder, folders, names in os.walk(path):
         here = Path(folder)
@@ -267,11 +269,7 @@ def _prune(root: Path, path: Path, whole: re.Pattern[str], compiled: re.Pattern[
         if below.endswith("/__pycache__/"):
             package = below.removesuffix("__pycache__/")
             sources = {name: f"{package}{name.partition('.')[0]}.py" for name in names}
-            gone += [
-                name
-                for name, source in sources.items()
-                if _above(compiled, source) and f"import {_dotted(source)}" not in keep
-            ]
+            gone += [name for name, source in sources.items() if is_cold(source, level, keep)]
         for name in gone:
             remove_tree(here / name)
         folders[:] = [name for name in folders if name not in gone]
@@ -293,11 +291,19 @@ LANDMARK = "os"
 
 def goes(path: str, level: str, keep: frozenset[str]) -> bool:
     """Tell whether a file, not only its bytecode, is left out; its path is relative to the bundle."""
-    return any(
-        _above(re.compile(cut.rule(keep)), path)
-        for cut in CUTS
-        if not cut.bytecode and PRUNE.index(cut.level) <= PRUNE.index(level) and cut.name not in keep
-    )
+    return _above(_rule(level, keep, bytecode=False), path)
+
+
+def is_cold(path: str, level: str, keep: frozenset[str] = frozenset()) -> bool:
+    """Tell whether a source goes without bytecode; its path is relative to the bundle."""
+    return _above(_rule(level, keep, bytecode=True), path) and f"import {_dotted(path)}" not in keep
+
+
+@cache
+def of_interpreter(keep: frozenset[str]) -> frozenset[str]:
+    """Return what of `kept` makes a difference to the interpreter itself: its library, and pip with what is in that."""
+    names = {cut.name for cut in CUTS} | {f"import {name}" for cut in CUTS for name in cut.modules.split()}
+    return frozenset(one for one in keep if one in names or one.startswith("import pip."))
 
 
 def forget_frozen(root: Path, series: str) -> None:
