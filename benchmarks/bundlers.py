@@ -322,7 +322,7 @@ class Row:
     """Whether it brings its own."""
     failed: str = ""
     builds: dict[str, float] = field(default_factory=dict)
-    """Seconds, by `cold`, `froze`, `again`, `edited`: the second is part of the first, where a program was installed."""
+    """Seconds, by `cold`, `froze`, `again`, `edited`; the second is what the tool itself takes of the first."""
     memory: int = 0
     """Bytes: the largest process of a build."""
     packed: int = 0
