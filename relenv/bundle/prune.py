@@ -56,6 +56,16 @@ def _modules(*names: str) -> str:
     return rf"{LIBRARY}/({'|'.join(names) or '(?!)'})(\.py)?"
 
 
+def _imports(names: str) -> str:
+    """Return a regular expression for statements that import one of some modules, also as one of several."""
+    return rf"^[ \t]*(from[ \t]+|import[ \t]+([\w. \t]+,[ \t]*)*)({names})\b"
+
+
+def _runs(names: str) -> str:
+    """Return a regular expression for commands that run one of some modules."""
+    return rf"['\"]-m['\"],\s*['\"]({names})['\"]"
+
+
 IMPORTS = re.compile(
     rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|.*)|import[ \t]+([\w., \t]+))", re.MULTILINE
 )
@@ -78,14 +88,14 @@ CUTS: tuple[Cut, ...] = (
         level=SAFE,
         pattern=PIP,
         why="installs packages; what needs it as a library declares that",
-        unless=r"^ *(import|from) +pip\b|^Requires-Dist: pip\b",
+        unless=rf"{_imports('pip')}|{_runs('pip')}|^Requires-Dist: pip\b",
     ),
     Cut(
         name="ensurepip",
         level=SAFE,
         pattern=_modules("ensurepip"),
         why="puts pip into virtual environments",
-        unless=r"^ *(import|from) +(venv|ensurepip)\b|['\"]-m['\"],\s*['\"](venv|ensurepip)['\"]",
+        unless=rf"{_imports('venv|ensurepip')}|{_runs('venv|ensurepip')}",
     ),
     Cut(
         name="bytecode: development",
@@ -152,7 +162,7 @@ CUTS: tuple[Cut, ...] = (
         level=MAX,
         pattern=PIP,
         why="what installs packages, even if a package depends on it",
-        unless=r"^ *(import|from) +pip\b",
+        unless=_imports("pip"),
     ),
     Cut(
         name="setuptools",
@@ -160,7 +170,7 @@ CUTS: tuple[Cut, ...] = (
         pattern=rf"{SITE}/(setuptools|pkg_resources|_distutils_hack|wheel)(-[^/]+\.dist-info)?"
         rf"|{SITE}/distutils-precedence\.pth",
         why="what builds packages, even if a package depends on it, unless something imports it",
-        unless=r"^ *(import|from) +(setuptools|pkg_resources|distutils|wheel)\b",
+        unless=_imports("setuptools|pkg_resources|distutils|wheel"),
     ),
     Cut(name="tests", level=MAX, pattern=rf"{SITE}/([^/]+/)+tests?", why="tests that packages ship"),
     Cut(
@@ -172,7 +182,7 @@ CUTS: tuple[Cut, ...] = (
     Cut(name="manuals", level=MAX, pattern=r"share/(man|doc)|man", why="manuals"),
 )
 
-SPEAKING = re.compile(rb"^(?: *(?:import|from) .*|Requires-Dist: .*|.*['\"]-m['\"].*(?:\n.*)?)", re.MULTILINE)
+SPEAKING = re.compile(rb"^(?:[ \t]*(?:import|from)[ \t].*|Requires-Dist: .*|.*['\"]-m['\"].*(?:\n.*)?)", re.MULTILINE)
 """The lines that `unless` of a cut may match: each is looked for in these alone, which takes a tenth of the time."""
 
 FROZEN = """\

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -302,6 +303,51 @@ def test_what_a_start_reads_is_compiled(relenv: Relenv, project: Path) -> None:
     (project / "layered.py").write_text(text)
     smoked, _ = made(relenv, project, "smoked", "--smoke", "layered")
     assert "two" in {path.name.partition(".")[0] for path in smoked.rglob("*.pyc")}
+
+
+def kept(part: Path) -> list[str]:
+    """Return what a part of bundles has that most do without."""
+    found: list[str] = json.loads((part / "index.json").read_bytes())["keep"]
+    return found
+
+
+def packed(part: Path) -> set[str]:
+    (index,) = part.glob("pack-*/index.json")
+    return set(json.loads(index.read_bytes())["known"])
+
+
+def test_what_keeps_more_is_made_of_the_usual_part(relenv: Relenv, project: Path) -> None:
+    """An interpreter with more than most bundles have is the same as far as these go, made and squeezed only beyond."""
+    store = Path(json.loads(relenv("cache", "--json").stdout)["path"]) / "store"
+    keep = ["import ftplib", "import xmlrpc", "pip", "pip, depended on"]
+    for part in store.glob("trimmed-*"):
+        if kept(part) == keep:
+            shutil.rmtree(part)
+    (project / "layered.py").write_text("import ftplib, pip, xmlrpc.client\n\n\ndef main():\n    print('kept')\n")
+    made(relenv, project, "made.zip", "--format", "zip")
+    (part,) = (one for one in store.glob("trimmed-*") if kept(one) == keep)
+    files = tree_of(part)
+    (usual,) = (one for one in store.glob("trimmed-*") if not kept(one) and shares(files, tree_of(one)))
+    more = {
+        name for name in files.keys() - tree_of(usual).keys() if not re.search("/site-packages/|licenses/pip-", name)
+    }
+    assert {re.sub(r"3\.?\d+", "3", name) for name in more} == {
+        *("bin/pip", "bin/pip3"),
+        "lib/python3/__pycache__/ftplib.cpython-3.pyc",
+        *(f"lib/python3/xmlrpc/__pycache__/{name}.cpython-3.pyc" for name in ("__init__", "client", "server")),
+    }
+    assert packed(part)
+    assert packed(part).isdisjoint(packed(usual))
+
+
+def tree_of(part: Path) -> dict[str, Path]:
+    tree = part / "tree"
+    return {path.relative_to(tree).as_posix(): path for path in tree.rglob("*") if path.is_file()}
+
+
+def shares(files: dict[str, Path], others: dict[str, Path]) -> bool:
+    """Tell whether all of the second are the very files of the first."""
+    return all(name in files and files[name].samefile(path) for name, path in others.items())
 
 
 def test_debugging_information_goes_and_records_say_so(relenv: Relenv, project: Path) -> None:

@@ -323,6 +323,13 @@ def test_what_is_in_a_pack_is_not_squeezed_again(
     (tree / "lib/a.py").rename(tree / "lib/renamed.py")
     zipped(tree, tmp_path / "a.zip", bases=[pack])
     assert squeezed == [b"new = True\n" * 500]
+    more = pack_tree(tree, tmp_path / "more", but=[pack])
+    assert more.known.keys() == {hashlib.sha256(squeezed[0]).hexdigest()}
+    # nor is it read, where what it holds is known
+    squeezed.clear()
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in SAMPLES.items()}
+    assert pack_tree(tree, tmp_path / "more", but=[pack], digests=digests).known == more.known
+    assert squeezed == [b"new = True\n" * 500, b"import os\n" * 500]
 
 
 def test_a_pack_opens_as_it_was_written(tmp_path: Path, pack: Pack) -> None:

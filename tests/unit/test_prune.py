@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relenv.bundle.keys import PRUNE
-from relenv.bundle.prune import CUTS, MAX, SAFE, goes, kept, prune
+from relenv.bundle.prune import CUTS, MAX, SAFE, goes, is_cold, kept, of_interpreter, prune
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,6 +106,10 @@ def test_what_is_kept_stays(tree: Path) -> None:
         ("def f():\n    import os, mailbox as m\n", {"import mailbox"}),
         ("from pygments.lexers.lisp import X\n", {"import pygments.lexers.lisp"}),
         ("import setuptools\n", {"setuptools"}),
+        ("import os as o, pip\n", {"pip", "pip, depended on"}),
+        ("import pipes_of_mine, os\n", set()),
+        ("\tfrom pip import x\n", {"pip", "pip, depended on"}),
+        ("run([sys.executable, '-m', 'pip', 'install', plugin])\n", {"pip"}),
     ],
 )
 def test_sources_speak_for_what_they_use(text: str, names: set[str]) -> None:
@@ -146,3 +150,18 @@ def test_what_goes_is_told_before_it_does() -> None:
     assert not goes(f"{SITE}/numpy/_core/tests/test_it.py", SAFE, frozenset())
     assert not goes(f"{SITE}/setuptools/__init__.py", MAX, frozenset({"setuptools"}))
     assert not goes(f"{LIBRARY}/pdb.py", MAX, frozenset())
+
+
+def test_what_has_no_bytecode_is_told_before_it_goes() -> None:
+    mailbox, lisp = f"{LIBRARY}/mailbox.py", f"{SITE}/pygments/lexers/lisp.py"
+    assert is_cold(mailbox, SAFE)
+    assert is_cold(lisp, SAFE)
+    assert is_cold(f"{LIBRARY}/xmlrpc/client.py", SAFE, frozenset({"import mailbox"}))
+    assert not is_cold(mailbox, SAFE, frozenset({"import mailbox"}))
+    assert not is_cold(lisp, SAFE, frozenset({"import pygments.lexers.lisp"}))
+    assert not is_cold(f"{LIBRARY}/json/decoder.py", SAFE)
+
+
+def test_what_packages_need_of_one_another_is_none_of_the_interpreters_business() -> None:
+    kept_back = {"pip", "import mailbox", "import pip._vendor.pygments.lexers.python"}
+    assert of_interpreter(frozenset({*kept_back, "import pygments.lexers.lisp"})) == kept_back
