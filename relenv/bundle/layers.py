@@ -114,11 +114,12 @@ def _code() -> str:
 def trimmed(context: Context, interpreter: Interpreter, treatment: Treatment) -> Layer:
     """Return an interpreter as bundles have it, from the store or made now.
 
-    Where something is kept that most bundles do without, what those have is taken from theirs.
+    Where it is not what most bundles have, the bytecode is taken from theirs.
     """
     treatment = dataclasses.replace(treatment, keep=pruning.of_interpreter(treatment.keep))
-    differs = treatment.keep and treatment.prune == pruning.SAFE
-    usual = trimmed(context, interpreter, dataclasses.replace(treatment, keep=frozenset())) if differs else None
+    most = Treatment(prune=pruning.SAFE, bytecode=treatment.bytecode)
+    differs = treatment != most and treatment.prune != pruning.NONE
+    usual = trimmed(context, interpreter, most) if differs else None
 
     def make(root: Path) -> None:
         tree = root / TREE
@@ -141,20 +142,27 @@ def trimmed(context: Context, interpreter: Interpreter, treatment: Treatment) ->
 
 
 def _take_bytecode(usual: Layer, tree: Path, treatment: Treatment) -> list[Path]:
-    """Give an interpreter the bytecode that one with less has; return the sources of which that has none."""
+    """Give an interpreter the bytecode that the usual part has; return the sources of which that has none."""
+    alone = treatment.prune == pruning.MAX  # it is in the place of its source then
     for stale in sorted(tree.rglob(CACHE)):
         remove_tree(stale)
     for name in usual.digests:
-        if f"/{CACHE}/" in name:
-            (tree / name).parent.mkdir(exist_ok=True)
-            link_file(usual.tree / name, tree / name)
+        package, cached, file = name.partition(f"/{CACHE}/")
+        source = tree / package / f"{file.partition('.')[0]}.py"
+        if not cached or not source.exists():
+            continue
+        target = source.with_suffix(".pyc") if alone else tree / name
+        target.parent.mkdir(exist_ok=True)
+        link_file(usual.tree / name, target)
+        if alone:
+            source.unlink()
 
     def is_left(name: str) -> bool:
         cold = pruning.is_cold(name, treatment.prune, treatment.keep)
-        return not cold and (name not in usual.digests or pruning.is_cold(name, treatment.prune))
+        # what the usual part has no bytecode of, though it could, is frozen
+        return alone or (not cold and (name not in usual.digests or pruning.is_cold(name, pruning.SAFE)))
 
-    names = (name for name, _ in walk(tree) if name.endswith(".py"))
-    return [tree / name for name in sorted(names) if is_left(name)]
+    return [tree / name for name in sorted(name for name, _ in walk(tree)) if name.endswith(".py") and is_left(name)]
 
 
 def layer(
@@ -240,11 +248,16 @@ def link(layer: Layer, root: Path) -> None:
 
 def packs(context: Context, layer: Layer, compression: str) -> tuple[Pack, ...]:
     """Return the contents of a layer and of those below it squeezed, kept from one time to the next."""
+    if compression == "store":
+        return ()
+    level = BELOW[compression]
+    name = f"pack-{re.sub(r'[^a-z0-9.]+', '-', codec(level))}"
     found: list[Pack] = []
-    usual = (one.usual for one in layer.layers if one.usual)
-    for one in (*usual, *layer.layers) if compression != "store" else ():
-        level = BELOW[compression]
-        path = one.root / f"pack-{re.sub(r'[^a-z0-9.]+', '-', codec(level))}"
+    for one in layer.layers:
+        if one.usual:  # it need not have been squeezed
+            with suppress(CacheError):
+                found.append(Pack.open(one.usual.root / name))
+        path = one.root / name
         with context.cache.lock(one.root.name, context.ui):
             try:
                 found.append(Pack.open(path))

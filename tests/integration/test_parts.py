@@ -323,6 +323,7 @@ def test_what_keeps_more_is_made_of_the_usual_part(relenv: Relenv, project: Path
     for part in store.glob("trimmed-*"):
         if kept(part) == keep:
             shutil.rmtree(part)
+    made(relenv, project, "usual.zip", "--format", "zip")
     (project / "layered.py").write_text("import ftplib, pip, xmlrpc.client\n\n\ndef main():\n    print('kept')\n")
     made(relenv, project, "made.zip", "--format", "zip")
     (part,) = (one for one in store.glob("trimmed-*") if kept(one) == keep)
@@ -338,6 +339,22 @@ def test_what_keeps_more_is_made_of_the_usual_part(relenv: Relenv, project: Path
     }
     assert packed(part)
     assert packed(part).isdisjoint(packed(usual))
+
+
+def test_with_most_left_out_the_bytecode_is_the_usual_one(relenv: Relenv, project: Path) -> None:
+    store = Path(json.loads(relenv("cache", "--json").stdout)["path"]) / "store"
+    for path in store.glob("trimmed-*/modules.json"):
+        shutil.rmtree(path.parent)
+    made(relenv, project, "made.zip", "--format", "zip", "--prune", "max")
+    (part,) = (path.parent for path in store.glob("trimmed-*/modules.json"))
+    least = {name: path.stat().st_ino for name, path in tree_of(part).items()}
+    assert not [name for name in least if re.search(r"/python3[^/]*/(?!.*(templates|lib2to3)).+\.py$", name)]
+
+    def taken(usual: Path) -> set[str]:
+        names = {re.sub(r"__pycache__/(\w+)[^/]*$", r"\1.pyc", name): path for name, path in tree_of(usual).items()}
+        return {name for name, path in names.items() if least.get(name) == path.stat().st_ino and name.endswith(".pyc")}
+
+    assert max(len(taken(one)) for one in store.glob("trimmed-*") if one != part and not kept(one)) > 300
 
 
 def tree_of(part: Path) -> dict[str, Path]:
