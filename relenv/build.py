@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from relenv import process
 from relenv.errors import BuildError, CacheError, HostError, OutputError, RelenvError, disk_full
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 TICK = 0.5
 """Seconds between two looks at the progress."""
+FETCHERS = 2
+"""Sources fetched at once, while others are being built already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +155,8 @@ class _Run:
         self.toolchain = workshop.toolchain(plan.toolchain_key)
         self.budget = Budget(workshop.jobs, option=_jobserver_option(self.tools["make"]))
         self.progress = _Progress(missing)
+        self.sources: dict[str, Future[Path]] = {}
+        """By the nodes' names."""
 
     def work(self) -> None:
         sorter = TopologicalSorter(
@@ -163,11 +167,16 @@ class _Run:
             f"Building {self.plan.aim.label} and what it needs", total=self.progress.total, unit="%"
         )
         try:
-            with ThreadPoolExecutor(max_workers=len(self.missing)) as pool:
+            with (
+                ThreadPoolExecutor(max_workers=FETCHERS) as fetchers,
+                ThreadPoolExecutor(max_workers=len(self.missing)) as pool,
+            ):
                 try:
+                    self._fetch(fetchers)
                     self._drive(sorter, pool, overall)
                 except BaseException:
-                    # the pool waits for its threads on the way out: end what they wait for
+                    # the pools wait for their threads on the way out: end what these wait for
+                    fetchers.shutdown(wait=False, cancel_futures=True)
                     process.stop()
                     raise
         finally:
@@ -175,13 +184,22 @@ class _Run:
             overall.drop()
             self.budget.close()
 
+    def _fetch(self, pool: ThreadPoolExecutor) -> None:
+        """Begin to fetch all sources: that one cannot be had is to be known now, not when its turn has come."""
+        for node in self.missing.values():
+            self.sources[node.name] = pool.submit(self.shop.tarball, node.recipe.source)
+
     def _drive(self, sorter: TopologicalSorter[str], pool: ThreadPoolExecutor, overall: Work) -> None:
         running: dict[Future[None], str] = {}
+        fetching: set[Future[Any]] = set(self.sources.values())
         while sorter.is_active():
             for name in sorter.get_ready():
                 running[pool.submit(self._node, self.missing[name])] = name
-            finished, _ = wait(running, timeout=TICK, return_when=FIRST_COMPLETED)
-            for future in finished:
+            finished, _ = wait(fetching | running.keys(), timeout=TICK, return_when=FIRST_COMPLETED)
+            for fetched in fetching & finished:
+                fetched.result()
+            fetching -= finished
+            for future in running.keys() & finished:
                 name = running.pop(future)
                 future.result()
                 self.progress.finish(name)
@@ -289,7 +307,7 @@ class _NodeBuild:
         )
         for need in self.node.needs:
             merge(self.run.artifacts[need].path, self.work / "deps")
-        unpack(self.shop.tarball(self.node.recipe.source), self.work / "src", inner=self.node.recipe.source.inner)
+        unpack(self.run.sources[self.node.name].result(), self.work / "src", inner=self.node.recipe.source.inner)
 
     def _finish(self) -> None:
         out = self.work / "out"

@@ -15,7 +15,7 @@ import pytest
 
 from relenv import process
 from relenv.build import Artifact, Budget, Workshop, build
-from relenv.errors import BuildError, HostError, OutputError
+from relenv.errors import BuildError, HostError, OutputError, SourceError
 from relenv.plan import Plan, make_plan
 from relenv.platforms import PLATFORMS
 from relenv.recipes.model import Copy, Recipe, Remove, Replace, Run, Source, Step, Write
@@ -57,7 +57,7 @@ def cache(tmp_path: Path) -> Cache:
 
 
 def _build(plan: Plan, cache: Cache, tmp_path: Path, **changes: object) -> dict[str, Artifact]:
-    tarball = _tarball(tmp_path)
+    tarball = changes.pop("tarball", lambda _source: _tarball(tmp_path))
     toolchain = Toolchain(name="none", triplet="x86_64-linux-gnu", key="none", root=tmp_path / "toolchain")
     shop = Workshop(
         cache=cache,
@@ -65,7 +65,7 @@ def _build(plan: Plan, cache: Cache, tmp_path: Path, **changes: object) -> dict[
         environ=changes.pop("environ", os.environ),  # type: ignore[arg-type]
         jobs=2,
         toolchain={toolchain.key: toolchain}.__getitem__,
-        tarball=lambda _source: tarball,
+        tarball=tarball,  # type: ignore[arg-type]
     )
     return build(plan, shop)
 
@@ -146,6 +146,22 @@ def test_a_failure_shows_the_end_of_the_right_log(cache: Cache, tmp_path: Path) 
     assert log.read_text() == "first\nthe reason\n"
     assert list(cache.work.iterdir()) == []
     assert not cache.store.exists() or list(cache.store.iterdir()) == []
+
+
+def test_a_source_that_cannot_be_had_is_missed_before_its_turn_comes(cache: Cache, tmp_path: Path) -> None:
+    built = tmp_path / "built"
+    low, high = _recipe("low", _sh(f"sleep 60; touch {built}")), _recipe("high", needs=("low",))
+
+    def tarball(source: Source) -> Path:
+        if source == high.source:
+            raise SourceError("high cannot be had")
+        return _tarball(tmp_path)
+
+    with pytest.raises(SourceError, match="high cannot be had"):
+        _build(_plan(low, high), cache, tmp_path, tarball=tarball)
+    assert not built.exists()
+    assert not list(cache.work.glob("*"))
+    _build(_plan(_recipe("other")), cache, tmp_path)
 
 
 def test_a_failure_stops_the_others(cache: Cache, tmp_path: Path) -> None:
