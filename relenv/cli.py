@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
             if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored, and that stays
                 signal.signal(number, _interrupt)
         words = sys.argv[1:] if argv is None else argv
-        args = _parser(words).parse_args(words)
+        args = _parsed(words)
         _stand_somewhere()
         context = _context(args, os.environ if environ is None else environ)
         code: int = args.run(args, context)
@@ -80,6 +80,17 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
             traceback.print_exc()
         return 70
     return code
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line; what follows an option may still belong to a list that began before it."""
+    parser = _parser(words)
+    args, rest = parser.parse_known_args(words)
+    if rest:
+        if not hasattr(args, "rest") or any(word.startswith("-") for word in rest):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        setattr(args, args.rest, [*getattr(args, args.rest), *rest])
+    return args
 
 
 def _flush() -> None:

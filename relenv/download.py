@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import netrc
 import socket
 import threading
@@ -508,7 +509,19 @@ class _Session(requests.Session):
 def _bypasses(host: str, no_proxy: str) -> bool:
     """Return whether a host is one of those, or below one, that the no_proxy variable lists."""
     names = [name.strip().lstrip(".").lower() for name in no_proxy.split(",")]
-    return "*" in names or any(name and (host == name or host.endswith(f".{name}")) for name in names)
+    return (
+        "*" in names
+        or any(name and (host == name or host.endswith(f".{name}")) for name in names)
+        or any(_is_within(host, name) for name in names if "/" in name)
+    )
+
+
+def _is_within(host: str, network: str) -> bool:
+    """Return whether a host is an address of a network such as 10.0.0.0/8."""
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False
 
 
 def _either_case(environ: Mapping[str, str], name: str) -> str:

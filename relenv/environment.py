@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import itertools
 import os
 import re
 import shutil
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -83,8 +85,11 @@ def create(
         refuse_occupied(root)
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        # of its name what leaves room for the rest
-        partial = Path(tempfile.mkdtemp(prefix=f".{root.name[:50]}.", suffix=".part", dir=_workplace(root)))
+        workplace = _workplace(root)
+        stem = f".{root.name[:50]}."  # what leaves room for the rest
+        _sweep(workplace, stem)
+        partial = Path(tempfile.mkdtemp(prefix=stem, suffix=PART, dir=workplace))
+        lock = _hold(partial)
     except OSError as error:
         raise OutputError(f"{root} cannot be created: {error.strerror}") from error
     try:
@@ -101,7 +106,34 @@ def create(
         raise OutputError(f"{root} cannot be created: {error.strerror}", hint=hint) from error
     finally:
         remove_tree(partial)
+        os.close(lock)
     return Environment(root=root, interpreter=interpreter)
+
+
+PART = ".part"
+YOUNG = 60.0
+"""Seconds for which what nobody holds may belong to somebody who is about to hold it."""
+
+
+def _hold(partial: Path) -> int:
+    """Open a directory and lock it for as long as it is open: flock(2) ends with its process."""
+    lock = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
+    with suppress(OSError):  # not every file system has locks
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return lock
+
+
+def _sweep(folder: Path, stem: str) -> None:
+    """Remove what was left of environments of some name by runs that were killed."""
+    for stale in folder.glob(f"{glob.escape(stem)}*{PART}"):
+        with suppress(OSError):
+            lock = os.open(stale, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - stale.stat().st_ctime > YOUNG:
+                    remove_tree(stale)
+            finally:
+                os.close(lock)
 
 
 def _workplace(root: Path) -> Path:
@@ -140,7 +172,7 @@ def _put(partial: Path, root: Path, *, force: bool, ui: Ui | None) -> None:
         partial.rename(root)
 
 
-OWN = ("bin", "etc", "include", "lib", "lib64", "licenses", "man", "share", "src", MANIFEST, SBOM)
+OWN = ("bin", "etc", "include", "lib", "lib64", "licenses", "man", "share", MANIFEST, SBOM)
 """What is in an environment: its own, and what packages put there."""
 
 
@@ -285,7 +317,14 @@ def pip_environ(environ: Mapping[str, str], cache: Path | None = None) -> dict[s
     return {**clean_environ(environ), **neutral, **own}
 
 
-def pip_install(pip: Sequence[str | Path], arguments: Sequence[str], *, environ: Mapping[str, str], what: str) -> None:
+def pip_install(
+    pip: Sequence[str | Path],
+    arguments: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    what: str,
+    place: str = "RELENV_DATA",
+) -> None:
     """Install packages.
 
     Args:
@@ -293,6 +332,7 @@ def pip_install(pip: Sequence[str | Path], arguments: Sequence[str], *, environ:
         arguments: what follows `pip install`.
         environ: the process environment; pip's configuration in it is honoured.
         what: what is being installed, for the message.
+        place: what chooses the disk.
 
     Raises:
         InstallError: pip failed; carries its last error line.
@@ -310,7 +350,7 @@ def pip_install(pip: Sequence[str | Path], arguments: Sequence[str], *, environ:
     except process.CommandError as error:
         reasons = [line[7:] for line in error.tail.splitlines() if line.startswith("ERROR: ")]
         if error.disk_full:
-            raise disk_full(what) from error
+            raise disk_full(what, place) from error
         if wrong := re.search(r"DO NOT MATCH THE HASHES.*\n *(\S+)", error.tail):
             raise wrong_file(wrong[1], error.tail) from error
         raise InstallError(

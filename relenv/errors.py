@@ -88,13 +88,14 @@ class OutputError(RelenvError):
     exit_code = 10
 
 
-def disk_full(what: object) -> OutputError:
+def disk_full(what: object, place: str = "RELENV_DATA") -> OutputError:
     """Return the error for a full disk (ENOSPC, EDQUOT).
 
     Args:
         what: what could not be done or written for want of room.
+        place: what says where that is.
     """
-    return OutputError(f"{what}: the disk is full", hint="make room, or set RELENV_DATA to a directory on another disk")
+    return OutputError(f"{what}: the disk is full", hint=f"make room, or let {place} be a directory on another disk")
 
 
 class CacheError(RelenvError):

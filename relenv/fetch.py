@@ -92,7 +92,11 @@ def location_for(context: Context, place: str = "", key: str = "") -> Location |
         return None
     if "://" not in place:
         return Location(place=str(Path(place).absolute()), key=key)
-    url = urlsplit(place)
+    try:
+        url = urlsplit(place)
+        _ = url.port
+    except ValueError as error:
+        raise UsageError(f"{place} is no address: {error}", hint="such as https://example.org/pythons") from error
     if url.scheme not in SCHEMES:
         raise UsageError(
             f"a release location is a directory or the address of a web server, not {shown(place)}",

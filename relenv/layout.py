@@ -90,6 +90,8 @@ LEFT_OUT = (
     "lib/*.a",
     "lib/python{series}/config-{series}-*/*.a",
     "lib/python{series}/config-{series}-*/*.o",
+    # and with them the library for programs that embed Python
+    "lib/pkgconfig/*-embed.pc",
     # the test suites of the standard library
     "lib/python{series}/test",
     "lib/python{series}/*/test",

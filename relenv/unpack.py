@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 
 LARGEST = 4 << 30
 """Bytes that may come out of one tarball: an interpreter has 60 million."""
+LONGEST = 1 << 20
+"""Bytes that a header may have: long names and such are read into memory whole."""
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose further headers are of a bearable size."""
+
+    def _proc_member(self, tarfile: tarfile.TarFile) -> tarfile.TarInfo:
+        # what tarfile's own source names as the place to override
+        if not self.isfile() and self.size > LONGEST:
+            raise UnsafeError(f"{self.name!r}: a header of {self.size} bytes")
+        return super()._proc_member(tarfile)  # type: ignore[misc,no-any-return]
 
 
 def unpack(tarball: Path, into: Path, work: Work) -> None:
@@ -38,15 +50,19 @@ def unpack(tarball: Path, into: Path, work: Work) -> None:
     """
     work.expect(tarball.stat().st_size)
     try:
-        with tarball.open("rb") as packed, lzma.open(packed) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
+        with tarball.open("rb") as packed, lzma.open(packed) as plain, _open(plain) as tar:
             for member, path in _checked(tar, tarball):
                 process.check()
                 _lay(tar, member, into / path)
                 work.reach(packed.tell())
             while plain.read(1 << 20):  # what is behind the archive's end, the check of the compression for one
                 pass
-    except (tarfile.TarError, lzma.LZMAError, EOFError, UnicodeDecodeError) as error:
+    except (tarfile.TarError, lzma.LZMAError, EOFError, ValueError) as error:
         raise SourceError(f"{tarball} is not a whole tar.xz archive: {error}") from error
+
+
+def _open(plain: lzma.LZMAFile) -> tarfile.TarFile:
+    return tarfile.open(fileobj=plain, mode="r|", tarinfo=_Member)
 
 
 def _checked(tar: tarfile.TarFile, tarball: Path) -> Iterator[tuple[tarfile.TarInfo, PurePosixPath]]:

@@ -48,7 +48,7 @@ def _script(tree: Tree, path: str, ours: Callable[[Path, str], bool]) -> Iterato
     if not data.startswith((b"#!", MAGIC)):
         return  # data that a package put there
     if not file.stat().st_mode & _EXECUTABLE:
-        yield _error(path, "mode", "is not executable", "unpack with a program that restores modes, such as unzip")
+        yield _error(path, "mode", "is not executable", f"{_MEND}, or unpack with a program that restores modes")
     if data.startswith(MAGIC):
         return
     interpreter = os.path.relpath("bin/python3", os.path.dirname(path))  # noqa: PTH120 - no Path

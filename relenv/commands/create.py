@@ -36,7 +36,7 @@ zip it: everything in it goes on working, and needs neither relenv nor its cache
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("directory", type=Path, metavar="DIR", help="must not exist, or be empty")
+    parser.add_argument("directory", type=_directory, metavar="DIR", help="must not exist, or be empty")
     parser.add_argument(
         "packages", nargs="*", default=[], metavar="PACKAGE", help="what pip is to install: httpie, ./project, a URL"
     )
@@ -58,6 +58,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_python(parser)
     add_building(parser)
     parser.add_argument("--json", action="store_true", help="print what was made as JSON")
+    parser.set_defaults(rest="packages")
+
+
+def _directory(text: str) -> Path:
+    if not text:
+        raise UsageError("DIR is empty", hint="a variable that is not set?")
+    return Path(text)
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -80,7 +87,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
         if packages:
             with working(context.ui, f"Installing {what}", f"Installed {what}"):
                 pip = [environment.root / "bin" / "pip3"]
-                pip_install(pip, ["--no-compile", *packages], environ=pip_environ(context.environ), what=what)
+                pip_install(
+                    pip,
+                    ["--no-compile", *packages],
+                    environ=pip_environ(context.environ),
+                    what=what,
+                    place="DIR or TMPDIR",
+                )
                 compile_packages(environment, args.directory.absolute(), jobs=context.jobs)
 
     interpreter = obtain_interpreter(context, wanted)

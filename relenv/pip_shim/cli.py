@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib
 import os
+import re
 import site
 import sys
 import time
@@ -42,9 +44,9 @@ def main() -> int:
             "`pip install --user` would put packages where the scripts of this environment do not look.",
             hint=f"leave out --user; packages go into {prefix}",
         )
-    if "install" in arguments and (option := next(filter(_leads_elsewhere, arguments), "")):
+    if "install" in arguments and (option := _elsewhere(arguments)):
         sys.stderr.write(
-            f"relenv: what is installed with {option.partition('=')[0]} is not part of this environment and does not"
+            f"relenv: what is installed with {option} is not part of this environment and does not"
             f" move with it; its scripts run {prefix}/bin/python3 as long as that is there\n"
         )
     _leave_user_site(arguments)
@@ -68,12 +70,21 @@ def heal() -> None:
         _put_in_order(prefix, time.time())
 
 
-ELSEWHERE = ("--target", "--prefix", "--root")
-"""Options of pip's that install into another place."""
+ELSEWHERE = {"--target": "--ta", "--prefix": "--prefi", "--root": "--root"}
+"""Options of pip's that install into another place, and how short each may be written."""
+SHORT = re.compile("-[qvUIh]*t.*", re.DOTALL)
+"""The first of these, among options that take no argument."""
 
 
-def _leads_elsewhere(word: str) -> bool:
-    return word.partition("=")[0] in ELSEWHERE or (word.startswith("-t") and not word.startswith("--"))
+def _elsewhere(arguments: Sequence[str]) -> str:
+    """Return what has pip install into another place: an option, or a variable that stands for it; else nothing."""
+    for word in arguments:
+        name = word.partition("=")[0]
+        for option, shortest in ELSEWHERE.items():
+            if (option.startswith(name) and name.startswith(shortest)) or (option == "--target" and SHORT.match(word)):
+                return option
+    variables = (f"PIP_{option.removeprefix('--').upper()}" for option in ELSEWHERE)
+    return next((name for name in variables if os.environ.get(name)), "")
 
 
 def _prefix() -> Path:
@@ -118,6 +129,9 @@ def _pip(arguments: list[str]) -> int:
         if (error.name or "").partition(".")[0] != "pip":
             raise
         return _refuse("pip is not installed in this environment.", hint=f"{sys.executable} -m ensurepip", status=1)
+    # scripts may be in these: pip from 26.3 on does not want anything imported that it might just have replaced
+    for codec in ("latin-1", "iso8859-15", "cp1252"):
+        codecs.lookup(codec)
     status: int = pip.main(arguments)
     return status
 

@@ -1,8 +1,9 @@
 """What a pip that was killed leaves behind, taken away before the next one runs.
 
-pip writes RECORD last, and does not replace what has none: "uninstall-no-record-file". What it was about to replace
-lies beside it under a name with a tilde, which each later pip warns of. So each run leaves a mark while it is under
-way, and a mark whose process has gone says from when on such things are remains. Nothing else is touched.
+pip writes INSTALLER and the final RECORD last. What has only the wheel's own RECORD it takes for installed; what has
+none it does not replace: "uninstall-no-record-file". What it was about to replace lies beside it under a name with
+a tilde, which each later pip warns of. So each run leaves a mark while it is under way, and a mark whose process has
+gone says from when on such things are remains. Nothing else is touched.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def remains(site: Path) -> list[Remains]:
         return []
     since = min(begun) - ROUNDED
     stashed = [path for path in site.glob("~*") if path.lstat().st_ctime >= since]
-    halves = [path for path in incomplete(site) if path.lstat().st_ctime >= since]
+    halves = [path for path in _noted(site) if not _is_whole(path) and path.lstat().st_ctime >= since]
     ours = [
         path for folder in (site.parents[2] / "bin", site / "pip", *site.glob("*.dist-info")) for path in _parts(folder)
     ]
@@ -134,8 +135,15 @@ def remains(site: Path) -> list[Remains]:
 
 def incomplete(site: Path) -> list[Path]:
     """Return the .dist-info directories without a RECORD, by name."""
-    found = (path for path in site.glob("*.dist-info") if not path.name.startswith("~"))
-    return sorted(path for path in found if not (path / "RECORD").is_file())
+    return [path for path in _noted(site) if not (path / "RECORD").is_file()]
+
+
+def _noted(site: Path) -> list[Path]:
+    return sorted(path for path in site.glob("*.dist-info") if not path.name.startswith("~"))
+
+
+def _is_whole(path: Path) -> bool:
+    return (path / "RECORD").is_file() and (path / "INSTALLER").is_file()
 
 
 def _parts(folder: Path) -> list[Path]:

@@ -11,6 +11,9 @@ import csv
 import hashlib
 import io
 import os
+import sys
+from configparser import ConfigParser
+from configparser import Error as ConfigError
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -54,8 +57,9 @@ def reconcile(
 ) -> Report:
     """Give every script in `<prefix>/bin` that names the environment's Python a trampoline; mend RECORD.
 
-    Such a script names `<prefix>/bin/python*`, directly or through links, or a Python that does not exist (any more).
-    Scripts for other interpreters, links and programs are left alone.
+    Such a script names `<prefix>/bin/python*`, directly or through links, or a Python that does not exist (any more);
+    or it is one that an installer has generated for what is installed here, and names the Python of an environment
+    that this one is a copy of. Scripts for other interpreters, links and programs are left alone.
 
     Args:
         prefix: the environment.
@@ -71,7 +75,8 @@ def reconcile(
     for path, interpreter in _files(prefix / "bin"):
         try:
             data = _script_to_check(path, interpreter)
-            script = data and scripts.rewrite(data, partial(rule, path), interpreter=interpreter)
+            ours = partial(rule, path)
+            script = data and scripts.rewrite(data, ours, interpreter=interpreter, running=sys.executable)
         except scripts.ScriptError as error:
             left.append(Note(path=path, reason=str(error)))
         except (OSError, ValueError):  # gone meanwhile, or not ours to read; a path with a NUL
@@ -155,7 +160,26 @@ def _named_by(prefix: Path) -> Callable[[Path, str], bool]:
         # a link to our interpreter from elsewhere is ours, a virtual environment on top of it is not
         return Path(path).resolve().parent == home and not (folder.parent / "pyvenv.cfg").exists()
 
-    return lambda _, path: is_ours(path)
+    names = cache(lambda: generated(prefix))
+    return lambda script, path: is_ours(path) or (script.parent == prefix / "bin" and script.name in names())
+
+
+def generated(prefix: Path) -> frozenset[str]:
+    """Return the names of the scripts that installers generate, of each package that is installed."""
+    return frozenset(name for site in site_packages(prefix) for name in _entry_points(site))
+
+
+def _entry_points(site: Path) -> Iterator[str]:
+    for path in site.glob("*.dist-info/entry_points.txt"):
+        parser = ConfigParser(delimiters=("=",), strict=False, interpolation=None)
+        parser.optionxform = str  # type: ignore[assignment,method-assign] # as the specification says
+        try:
+            parser.read_string(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, ConfigError):
+            continue
+        for group in ("console_scripts", "gui_scripts"):
+            if parser.has_section(group):
+                yield from parser.options(group)
 
 
 def _files(folder: Path, above: str = "") -> Iterator[tuple[Path, str]]:

@@ -12,9 +12,8 @@ import json
 import os
 import re
 import stat
+import struct
 import sys
-from configparser import ConfigParser
-from configparser import Error as ConfigError
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -27,7 +26,13 @@ if TYPE_CHECKING:
 
 SYSTEM = ("/bin/", "/usr/bin/")
 """Where a shebang may point: what stands there is the host's, wherever the environment is."""
-_PROGRAM = (b"#!", b"\x7fE")
+_SHEBANG = b"#!"
+_PROGRAM = (_SHEBANG, b"\x7fE")
+_ELF64_LITTLE = b"\x7fELF\2\1"
+_HEADER = struct.Struct("<16xH14xQ14xHH")
+"""e_type, e_phoff, e_phentsize and e_phnum of ELF-64."""
+_ET_EXEC = 2
+_PT_INTERP = b"\3\0\0\0"
 _WITH_LINKS = ("bin", "lib", "lib/pkgconfig", "include")
 _NAME = re.compile(rb"[\w.+-]+", re.ASCII)
 _LONGEST = 64
@@ -91,16 +96,43 @@ def _remains(prefix: Path, *, dry_run: bool) -> list[Deed]:
 
 def _modes(prefix: Path, *, dry_run: bool) -> Iterator[Deed]:
     """Let programs and scripts be run again: not every program that unpacks restores modes."""
+    lost = False
     for path in sorted((prefix / "bin").rglob("*")):
-        if path.is_symlink() or not path.is_file() or path.suffix == ".pyc":
-            continue
-        mode = path.stat().st_mode
-        with path.open("rb") as file:
-            program = file.read(2) in _PROGRAM
-        if program and not mode & stat.S_IXUSR:
-            # whoever may read it may run it
-            act = partial(path.chmod, stat.S_IMODE(mode) | (mode & _READ) >> 2)
-            yield _attempt(prefix, path, "may be run again", act, dry_run=dry_run)
+        if path.suffix != ".pyc" and _lacks_mode(path) and _begins(path) in _PROGRAM:
+            lost = True
+            yield _runnable(prefix, path, dry_run=dry_run)
+    # packages bring programs as well; outside of bin/, what may not be run may be meant so
+    for path in sorted(prefix.glob("lib/python3.*/site-packages/**/*")) if lost else ():
+        if path.suffix != ".py" and _lacks_mode(path) and (_begins(path) == _SHEBANG or _is_program(path)):
+            yield _runnable(prefix, path, dry_run=dry_run)
+
+
+def _lacks_mode(path: Path) -> bool:
+    return not path.is_symlink() and path.is_file() and not path.stat().st_mode & stat.S_IXUSR
+
+
+def _begins(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(2)
+
+
+def _is_program(path: Path) -> bool:
+    """Tell a program in ELF from a library: it names its loader (PT_INTERP, elf(5)), or has a fixed place."""
+    with path.open("rb") as file:
+        head = file.read(_HEADER.size)
+        if len(head) < _HEADER.size or not head.startswith(_ELF64_LITTLE):
+            return False
+        kind, start, size, count = _HEADER.unpack(head)
+        file.seek(start)
+        table = file.read(size * count)
+    return kind == _ET_EXEC or any(table.startswith(_PT_INTERP, at) for at in range(0, len(table), size or 1))
+
+
+def _runnable(prefix: Path, path: Path, *, dry_run: bool) -> Deed:
+    mode = path.stat().st_mode
+    # whoever may read it may run it
+    act = partial(path.chmod, stat.S_IMODE(mode) | (mode & _READ) >> 2)
+    return _attempt(prefix, path, "may be run again", act, dry_run=dry_run)
 
 
 def _links(prefix: Path, *, dry_run: bool) -> Iterator[Deed]:
@@ -154,27 +186,12 @@ def rule(prefix: Path) -> Callable[[Path, str], bool]:
     What installers generate is for no other, and nobody writes an absolute path outside of the system's into a script
     that is to be installed: it is where the environment was once, or where another is of which this one is a copy.
     """
-    generated = cache(lambda: frozenset(_entry_points(prefix)))
+    names = cache(lambda: records.generated(prefix))
 
     def is_ours(script: Path, python: str) -> bool:
-        return not python.startswith(SYSTEM) or (script.parent == prefix / "bin" and script.name in generated())
+        return not python.startswith(SYSTEM) or (script.parent == prefix / "bin" and script.name in names())
 
     return is_ours
-
-
-def _entry_points(prefix: Path) -> Iterator[str]:
-    """Yield the names of the scripts that installers generate, of each package that is installed."""
-    for site in records.site_packages(prefix):
-        for path in site.glob("*.dist-info/entry_points.txt"):
-            parser = ConfigParser(delimiters=("=",), strict=False, interpolation=None)
-            parser.optionxform = str  # type: ignore[assignment,method-assign] # as the specification says
-            try:
-                parser.read_string(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError, ConfigError):
-                continue
-            for group in ("console_scripts", "gui_scripts"):
-                if parser.has_section(group):
-                    yield from parser.options(group)
 
 
 def main() -> int:

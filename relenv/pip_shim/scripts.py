@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import io
+import os
 import re
 import shlex
 import tokenize
@@ -49,6 +50,8 @@ _BESIDE = re.compile(
 """The script's directory, spelled in shell, and a name in it: `uv venv --relocatable`, the older relenv."""
 
 _PYTHON = re.compile(r"pythonw?(3(\.\d+)?[a-z]*)?")
+_LITERAL = re.compile(r'"(.+)"((?: -\w+)*)', re.DOTALL)
+"""How pip writes an interpreter there: as it is, whatever sh makes of it."""
 _FLAGS = re.compile(r"-([bBdEiIOPqsSuv]+)")
 _IMPLIED = "EIPs"
 """Flags that the -I we always give stands for."""
@@ -73,6 +76,11 @@ class _Parts:
 def is_python(path: str) -> bool:
     """Tell whether a file of this path or name would be an interpreter of Python 3."""
     return _PYTHON.fullmatch(path.rpartition("/")[2]) is not None
+
+
+def _is_interpreter(path: str) -> bool:
+    """Tell whether this is a Python by its name, or by that of what it leads to: `~/bin/py` may be a link."""
+    return is_python(path) or (path.startswith("/") and is_python(os.path.realpath(path)))
 
 
 def header(interpreter: str = "python3", *, flags: str = "", cookie: bytes = b"") -> bytes:
@@ -130,7 +138,9 @@ def trampoline(body: bytes, *, interpreter: str = "python3", flags: str = "") ->
     return script
 
 
-def rewrite(data: bytes, is_ours: Callable[[str], bool], *, interpreter: str = "python3") -> bytes | None:
+def rewrite(
+    data: bytes, is_ours: Callable[[str], bool], *, interpreter: str = "python3", running: str = ""
+) -> bytes | None:
     """Return a script with a trampoline in place of its shebang; None when there is nothing to change.
 
     Known are the shebangs of pip, distlib, installer (poetry, pdm), setuptools and uv, and trampolines of
@@ -141,25 +151,26 @@ def rewrite(data: bytes, is_ours: Callable[[str], bool], *, interpreter: str = "
         is_ours: tells for an absolute path whether it is the interpreter to be replaced. It is not asked
             about `#!python` and other bare names: in an environment they can mean no other.
         interpreter: as for `header`.
+        running: a path that is found even where no shebang can hold it, for there is a newline in it.
 
     Raises:
         ScriptError: the script is for our interpreter but would not survive the change.
     """
     if carries(data, interpreter):
         return None
-    parts = _take_apart(data, is_ours)
+    parts = _take_apart(data, is_ours, running)
     if parts is None:
         return None
     return trampoline(parts.body, interpreter=interpreter, flags=parts.flags)
 
 
-def _take_apart(data: bytes, is_ours: Callable[[str], bool]) -> _Parts | None:
+def _take_apart(data: bytes, is_ours: Callable[[str], bool], running: str) -> _Parts | None:
     """Return flags and body of a script that our interpreter is to run, None for everything else."""
     if ours := _OURS.match(data):
         return _Parts(flags=_own_flags(ours), body=(ours["cookie"] or b"") + data[ours.end() :])
-    readings, body = _read_exec(data) if data.startswith(_EXEC) else _read_shebang(data)
+    readings, body = _read_exec(data) if data.startswith(_EXEC) else _read_shebang(data, running)
     for path, options in readings:
-        if is_python(path) and (is_ours(path) if path.startswith("/") else "/" not in path):
+        if _is_interpreter(path) and (is_ours(path) if path.startswith("/") else "/" not in path):
             found = _FLAGS.fullmatch(options)
             flags = "".join(flag for flag in found[1] if flag not in _IMPLIED) if found else ""
             return _Parts(flags=flags, body=body)
@@ -171,8 +182,10 @@ def _own_flags(ours: re.Match[bytes]) -> str:
     return found[1].decode() if found else ""
 
 
-def _read_shebang(data: bytes) -> tuple[list[tuple[str, str]], bytes]:
+def _read_shebang(data: bytes, running: str) -> tuple[list[tuple[str, str]], bytes]:
     """Return every reading of a `#!` line as path and options, and the rest of the script."""
+    if running and data.startswith(broken := b"#!" + os.fsencode(running) + b"\n"):
+        return [(running, "")], data[len(broken) :]
     line, _, body = data.partition(b"\n")
     return (list(_readings(_text(line[2:]).strip())) if line.startswith(b"#!") else []), body
 
@@ -193,12 +206,15 @@ def _read_exec(data: bytes) -> tuple[list[tuple[str, str]], bytes]:
     text = _text(command)
     if not end or not text.endswith(_ARGUMENTS):
         return [], b""
-    words = _BESIDE.sub(_quote_name, text.removesuffix(_ARGUMENTS), count=1)
+    words = text.removesuffix(_ARGUMENTS)
+    literal = _LITERAL.fullmatch(words)
+    readings = [(literal[1], literal[2].strip())] if literal else []
     try:
-        path, *options = shlex.split(words)
+        path, *options = shlex.split(_BESIDE.sub(_quote_name, words, count=1))
+        readings.insert(0, (path, " ".join(options)))
     except ValueError:  # a quotation without an end, or no word at all
-        return [], b""
-    return [(path, " ".join(options))], rest.partition(b"\n")[2]
+        pass
+    return readings, rest.partition(b"\n")[2]
 
 
 def _quote_name(beside: re.Match[str]) -> str:

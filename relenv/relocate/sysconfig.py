@@ -50,11 +50,14 @@ def relocate(root: Path, series: str) -> None:
         _rewrite(path, _build_details(path.read_text(encoding="utf-8")))
 
 
+NO_LIBRARY = "there is no library here to link with: this Python cannot be embedded"
 PYTHON_CONFIG = (
     ('RESULT=$(dirname $(cd $(dirname "$1") && pwd -P))', 'RESULT=$(dirname "$(cd "$(dirname "$1")" && pwd -P)")'),
     ("echo $RESULT", 'echo "$RESULT"'),
+    ("            PY_EMBED=1\n", f'            echo "$0: {NO_LIBRARY}" >&2\n            exit 1\n'),
 )
-"""python-config is relative as it comes, but not in a directory with a space: quotes are missing."""
+"""python-config is relative as it comes, but not in a directory with a space: quotes are missing. And it would name
+a library that is not there: `--embed || ` something else is how builds ask."""
 
 
 def _python_config(text: str) -> str:
