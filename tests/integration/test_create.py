@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -13,6 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 from conftest import AWKWARD, elsewhere, say
 from wheels import make_wheel
+
+from relenv import environment as environments
+from relenv.environment import create
+from relenv.interpreter import Interpreter
+from relenv.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from conftest import Relenv
@@ -69,6 +75,11 @@ def test_force_replaces_an_environment_and_sets_aside_the_rest(relenv: Relenv, e
     relenv("create", environment, "--force")
     assert not (environment / "lib/mine.txt").exists()
     assert [path.name for path in environment.parent.iterdir()] == [environment.name]
+    (environment / "src").mkdir()
+    (environment / "src/main.py").write_text("precious")
+    relenv("create", environment, "--force")
+    assert (environment.with_name(f"{environment.name}.old") / "src/main.py").read_text() == "precious"
+    shutil.rmtree(environment.with_name(f"{environment.name}.old"))
     (environment / "notes").write_text("precious")
     outcome = relenv("create", environment, "--force")
     assert f"what was in {environment} is in {environment}.old now" in outcome.stderr
@@ -113,6 +124,39 @@ def test_a_package_that_cannot_be_had_leaves_everything_as_it_was(
     assert outcome.code == 8
     assert outcome.errors[0].startswith("error: no-such-thing cannot be installed: No matching distribution found")
     assert sorted(path for path in environment.parent.rglob("*")) == before
+
+
+def test_packages_may_follow_options(relenv: Relenv, interpreter: Path, tmp_path: Path) -> None:
+    one, two = make_wheel(tmp_path, "one"), make_wheel(tmp_path, "two")
+    version = say(interpreter / "bin/python3", "-c", "import platform; print(platform.python_version())").strip()
+    options = ("--python", version, one, "--json", two)
+    made = json.loads(relenv("create", tmp_path / "env", *options, env={"PIP_NO_INDEX": "1"}).stdout)
+    assert {"one", "two"} < made["packages"].keys()
+    refused = relenv("create", tmp_path / "other", "--jsn", check=False)
+    assert refused.code == 2
+    assert "unrecognized arguments: --jsn" in refused.stderr
+    refused = relenv("create", "--force", "", check=False)
+    assert refused.errors[0] == "error: DIR is empty"
+    assert refused.code == 2
+
+
+def test_what_a_killed_one_left_is_taken_away(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = tmp_path_factory.mktemp("small")
+    (small / MANIFEST).touch()
+    made = Interpreter(root=small, version="3.13.15", triplet="x86_64-linux-gnu", key="")
+    left, held, other = (tmp_path / f".{name}.part" for name in ("env.killed", "env.held", "other.killed"))
+    for path in (left, held, other):
+        path.mkdir()
+    lock = os.open(held, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    create(made, tmp_path / "env", force=True)
+    assert left.is_dir()  # so young, it may be somebody's who has not locked it yet
+    monkeypatch.setattr(environments, "YOUNG", -1)
+    create(made, tmp_path / "env", force=True)
+    os.close(lock)
+    assert {path.name for path in tmp_path.iterdir()} == {"env", held.name, other.name}
 
 
 def test_an_empty_package_is_refused(relenv: Relenv, tmp_path: Path) -> None:

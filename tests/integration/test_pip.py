@@ -416,6 +416,42 @@ def test_installs_killed_half_way(relenv: Relenv, environment: Path, tmp_path: P
     assert not [name for name in names(place) if name.endswith(".part")]
 
 
+def test_a_pip_killed_while_it_compiles(environment: Path, tmp_path: Path) -> None:
+    """The wheel's own RECORD is there by then, yet no script."""
+    files = {f"many/part{number}.py": "x = 1\n" * 400 for number in range(400)}
+    wheel = make_wheel(tmp_path, "many", files=files, console={"many": "many.part1:main"})
+    (site,) = environment.glob("lib/python3.*/site-packages")
+    time.sleep(1.1)
+    command = [environment / "bin/pip3", "install", "--no-index", wheel]
+    with subprocess.Popen(command, env={}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not (site / "many/__pycache__").is_dir():
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+    assert (site / "many-1.0.dist-info/RECORD").is_file()
+    assert not (environment / "bin/many").exists()
+    assert "an earlier pip was cut short while it installed many 1.0" in pip(environment, "install", wheel)
+    assert (environment / "bin/many").is_file()
+
+
+def test_an_environment_called_by_another_name_is_the_same(environment: Path, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "one", console={"one": "one:main"})
+    (tmp_path / "py").symlink_to(environment / "bin/python3")
+    say(tmp_path / "py", "-m", "pip", "install", "--no-index", wheel)
+    (tmp_path / "py").unlink()
+    for place in moved(environment, tmp_path):
+        assert say(place / "bin/one") == "one 1.0\n"
+
+
+@pytest.mark.parametrize("name", ["new\nline", 'blank and "quote', "blank and 'quote", "new\nline and blank"])
+def test_whatever_the_path_is_called(relenv: Relenv, interpreter: Path, tmp_path: Path, name: str) -> None:  # noqa: ARG001
+    wheel = make_wheel(tmp_path, "one", console={"one": "one:main"})
+    environment = tmp_path / name / "env"
+    relenv("create", environment, wheel, env={"PIP_NO_INDEX": "1"})
+    for place in moved(environment, tmp_path):
+        assert say(place / "bin/one") == "one 1.0\n"
+        assert relenv("check", place).code == 0
+
+
 def test_two_at_once(relenv: Relenv, environment: Path, tmp_path: Path) -> None:
     wheels = [make_wheel(tmp_path, name, console={name: f"{name}:main"}) for name in ("one", "two", "three", "four")]
     running = [
@@ -462,6 +498,7 @@ def test_a_hostile_environment_changes_nothing(environment: Path, tmp_path: Path
         "PYTHONPATH": str(hostile),
         "PYTHONHOME": "/nowhere",
         "PYTHONSTARTUP": str(hostile / "string.py"),
+        "PYTHONEXECUTABLE": "/usr/bin/python3",
         "LD_LIBRARY_PATH": str(hostile),
     }
     for place in moved(environment, tmp_path):

@@ -30,6 +30,11 @@ def test_what_is_in_order_stays(relenv: Relenv, environment: Path, tmp_path: Pat
 
 
 def test_an_unpacking_without_modes_and_links(relenv: Relenv, environment: Path, tmp_path: Path) -> None:
+    packaged = next(environment.glob("lib/python3.*/site-packages")) / "packaged"
+    packaged.mkdir()
+    shutil.copy("/bin/true", packaged / "program")
+    for name in ("script", "module.py"):
+        (packaged / name).write_text("#!/bin/sh\nexit 0\n")
     archive = tmp_path / "environment.zip"
     with zipfile.ZipFile(archive, "w") as packed:
         for path in environment.rglob("*"):
@@ -42,6 +47,9 @@ def test_an_unpacking_without_modes_and_links(relenv: Relenv, environment: Path,
     assert not (place / "bin/python3").stat().st_mode & 0o100
     assert deeds(relenv, place) == would
     assert would["bin/python3"] == "may be run again"
+    again = {Path(name).name for name, what in would.items() if "packaged" in name and what == "may be run again"}
+    assert again == {"program", "script"}
+    assert not {name for name in would if ".so" in name and would[name] == "may be run again"}
     assert would["bin/python"] == "is another name of python3 again"
     assert say(place / "bin/pip3", "--version").startswith("pip ")
     assert say(place / "bin/python", "-c", "print(1)") == "1\n"

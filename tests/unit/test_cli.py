@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relenv.cli import _from_os, _parser
-from relenv.errors import CacheError, OutputError, RelenvError
+from relenv.cli import _from_os, _parser, main
+from relenv.errors import CacheError, OutputError, RelenvError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +37,14 @@ def test_an_error_of_the_system_has_its_kind(number: int, place: str, kind: type
 def test_how_it_speaks_may_stand_before_a_command_or_after_it(words: str) -> None:
     parsed = _parser(words.split()).parse_args(words.split())
     assert (parsed.quiet, parsed.verbose, parsed.debug) == (True, False, False)
+
+
+@pytest.mark.parametrize("place", ["http://localhost:abc/", "http://localhost:99999", "http://[::1"])
+def test_an_address_that_is_none_is_said_to_be_none(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fetch", "--from", place], {"RELENV_DATA": str(tmp_path / "cache")}) == UsageError.exit_code
+    assert capsys.readouterr().err.startswith(f"error: {place} is no address: ")
 
 
 def test_before_the_cache_is_known(tmp_path: Path) -> None:

@@ -355,6 +355,10 @@ def test_no_proxy_is_heeded(site: Site, into: Path, no_proxy: str) -> None:
         ("badexample.org", "example.org", False),
         ("example.org", "", False),
         ("example.org", ",", False),
+        ("10.1.2.3", "localhost, 10.0.0.0/8", True),
+        ("11.1.2.3", "10.0.0.0/8", False),
+        ("example.org", "10.0.0.0/8", False),
+        ("example.org", "a/b", False),
     ],
 )
 def test_no_proxy_names_domains(host: str, no_proxy: str, bypassed: bool) -> None:  # noqa: FBT001

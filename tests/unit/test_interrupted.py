@@ -27,7 +27,8 @@ def site(tmp_path: Path) -> Path:
     site = tmp_path / "lib/python3.13/site-packages"
     for name in ("before-1.0.dist-info", "whole-1.0.dist-info"):
         (site / name).mkdir(parents=True)
-    (site / "whole-1.0.dist-info/RECORD").touch()
+    for name in ("RECORD", "INSTALLER"):
+        (site / "whole-1.0.dist-info" / name).touch()
     (tmp_path / "bin").mkdir()
     return site
 
@@ -38,6 +39,9 @@ def leave(site: Path) -> None:
     (site / f"{MARK}1").touch()
     (site / "half-1.0.dist-info").mkdir()
     (site / "half-1.0.dist-info/METADATA").touch()
+    # while it compiles, that of the wheel is there
+    (site / "other-1.0.dist-info").mkdir()
+    (site / "other-1.0.dist-info/RECORD").touch()
     (site / "~alf").mkdir()
     (site.parents[2] / "bin/.relenv-1.part").touch()
 
@@ -52,7 +56,7 @@ WHOLE = ["before-1.0.dist-info", "whole-1.0.dist-info"]
 def test_remains_go(site: Path) -> None:
     leave(site)
     with under_way(site.parents[2]) as remains:
-        assert sorted(one.distribution for one in remains) == ["", "", "half 1.0"]
+        assert sorted(one.distribution for one in remains) == ["", "", "half 1.0", "other 1.0"]
         assert [name for name in names(site) if not name.startswith(MARK)] == WHOLE
     assert names(site) == WHOLE
     with under_way(site.parents[2]) as remains:

@@ -228,6 +228,37 @@ def test_shebang_of_a_former_place_is_ours_even_if_another_environment_is_there(
     ).rewritten == (path,)
 
 
+def test_what_was_generated_for_what_is_here_is_ours_though_it_names_the_original_of_a_copy(
+    env: Env, tmp_path: Path
+) -> None:
+    (tmp_path / "original" / "bin").mkdir(parents=True)
+    (tmp_path / "original" / "bin" / "python3").symlink_to(PYTHON)
+    path = env.script("a", f"#!{tmp_path}/original/bin/python3\n{SHOW}")
+    env.script("b", f"#!{tmp_path}/original/bin/python3\n{SHOW}")
+    env.file("a-1.0.dist-info/entry_points.txt", "[console_scripts]\na = a:main\n")
+    assert records.reconcile(env.root).rewritten == (path,)
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "said"),
+    [
+        (["install", "-t", "x", "a"], {}, "--target"),
+        (["install", "-qt", "x", "a"], {}, "--target"),
+        (["install", "-tx", "a"], {}, "--target"),
+        (["install", "--targ=x", "a"], {}, "--target"),
+        (["install", "--prefi", "x", "a"], {}, "--prefix"),
+        (["install", "--root", "x", "a"], {}, "--root"),
+        (["install", "a"], {"PIP_TARGET": "x"}, "PIP_TARGET"),
+        (["install", "--pre", "--root-user-action=ignore", "--trusted-host=x", "-U", "a"], {}, ""),
+    ],
+)
+def test_whatever_leads_elsewhere_is_seen(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], environ: dict[str, str], said: str
+) -> None:
+    monkeypatch.setattr(os, "environ", environ)
+    assert cli._elsewhere(words) == said
+
+
 def test_script_that_python_refuses_is_left_and_reported(env: Env) -> None:
     path = env.script("a", shebang(env, "print 'two'\n"))
     report = records.reconcile(env.root)

@@ -50,6 +50,9 @@ def change(body: str | bytes, shebang: str = f"#!{OLD}\n") -> bytes:
     return script
 
 
+QUOTES = "'''"
+
+
 # --- recognising
 
 SHEBANGS = {
@@ -119,6 +122,31 @@ def test_is_ours_is_asked_for_the_path_alone() -> None:
     asked: list[str] = []
     scripts.rewrite(b"#!/a b/python3 c/bin/python3.13 -u\n", lambda path: bool(asked.append(path)))
     assert asked == ["/a b/python3", "/a b/python3 c/bin/python3.13"]
+
+
+def test_a_path_that_sh_reads_otherwise_is_read_as_it_is() -> None:
+    asked: list[str] = []
+    for path in ('/a "b/python3', '/a "b" c/python3', "/a $b/python3"):
+        body = f'#!/bin/sh\n{QUOTES}exec\' "{path}" "$0" "$@"\n\' {QUOTES}\nprint(1)\n'
+        scripts.rewrite(body.encode(), lambda path: bool(asked.append(path)))
+        assert path in asked
+    assert scripts.rewrite(body.encode(), "/a $b/python3".__eq__) == scripts.trampoline(b"print(1)\n")
+
+
+def test_a_path_with_a_newline_is_found_if_it_is_that_of_the_running_python() -> None:
+    running = "/a\nb/bin/python3"
+    data = f"#!{running}\nprint(1)\n".encode()
+    assert scripts.rewrite(data, running.__eq__) is None
+    assert scripts.rewrite(data, running.__eq__, running=running) == scripts.trampoline(b"print(1)\n")
+
+
+def test_a_link_of_another_name_is_an_interpreter(tmp_path: Path) -> None:
+    link = tmp_path / "py"
+    link.symlink_to("bin/python3")
+    data = f"#!{link}\nprint(1)\n".encode()
+    assert scripts.rewrite(data, str(link).__eq__) == scripts.trampoline(b"print(1)\n")
+    link.unlink()
+    assert scripts.rewrite(data, str(link).__eq__) is None
 
 
 def test_path_that_is_not_utf8_reaches_is_ours_as_the_system_has_it() -> None:

@@ -96,6 +96,25 @@ def test_what_wants_out_is_refused(tmp_path: Path, members: list[tarfile.TarInfo
     assert outside == {"some.tar.xz", "deep", "in", "tree"}
 
 
+def test_a_header_is_not_read_whatever_its_size(tmp_path: Path) -> None:
+    one = member("one")
+    one.pax_headers = {"comment": "x" * (2 << 20)}
+    tarball = packed(tmp_path, one)
+    with pytest.raises(UnsafeError, match="a header of 2097"):
+        unpacked(tarball, tmp_path)
+    long = packed(tmp_path, member("deep/" * 60 + "one"))
+    into = tmp_path / "long"
+    unpack(long, into, PlainUi(Console(file=StringIO())).work("Unpacking"))
+    assert (into / ("deep/" * 60 + "one")).is_file()
+
+
+def test_a_map_of_holes_that_makes_no_sense_is_no_archive(tmp_path: Path) -> None:
+    one = member("one")
+    one.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "one"}
+    with pytest.raises(SourceError, match="not a whole"):
+        unpacked(packed(tmp_path, one), tmp_path)
+
+
 @pytest.mark.parametrize("cut", [10, 100])
 def test_half_an_archive_is_none(tmp_path: Path, cut: int) -> None:
     tarball = packed(tmp_path, member("one"), content=bytes(range(256)) * 100)
