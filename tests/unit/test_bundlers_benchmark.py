@@ -27,15 +27,15 @@ def bundlers() -> ModuleType:
 
 
 def row(bundlers: ModuleType, peer: str, seconds: float, **more: Any) -> Any:
-    builds = dict.fromkeys(("cold", "again", "edited"), seconds)
+    builds = {**dict.fromkeys(("cold", "again", "edited"), seconds), "froze": min(seconds, 4)}
     return bundlers.Row(peer=peer, builds=builds, packed=10**6, first=0.1, second=0.1, warm=0.1, **more)
 
 
 def test_a_table_has_ratios_to_ours(bundlers: ModuleType) -> None:
     rows = [row(bundlers, "relenv", 2.0), row(bundlers, "other", 5.0), bundlers.Row(peer="bad", failed="a | b")]
     lines = bundlers.table(bundlers.PROGRAMS["hello"], rows).splitlines()
-    assert lines[4].startswith("| relenv | 2.00 (1.00) | 2.00 (1.00) |")
-    assert lines[5].startswith("| other | 5.00 (2.50) |")
+    assert lines[4].startswith("| relenv | 2.00 (1.00) |  | 2.00 (1.00) |")
+    assert lines[5].startswith("| other | 5.00 (2.50) | 4.00 | 5.00 (2.50) |")
     assert lines[6].startswith("| bad | failed: a   b ")
     assert len({line.count("|") for line in lines[2:]}) == 1
 
