@@ -308,15 +308,17 @@ def remove_tree(path: Path) -> None:
     if not path.exists():
         return
     for folder, _, _ in os.walk(path):
-        mode = Path(folder).stat().st_mode
-        if mode & 0o700 != 0o700:  # noqa: PLR2004 - what an owner needs to delete in it
-            Path(folder).chmod(mode | 0o700)
+        with suppress(FileNotFoundError):  # somebody else removes it as well
+            mode = Path(folder).stat().st_mode
+            if mode & 0o700 != 0o700:  # noqa: PLR2004 - what an owner needs to delete in it
+                Path(folder).chmod(mode | 0o700)
     for attempt in range(REMOVAL_ATTEMPTS):
         try:
             shutil.rmtree(path)
         except OSError as error:
-            # a process that outlived a killed run may still be writing there
-            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT) or attempt == REMOVAL_ATTEMPTS - 1:
+            # a process that outlived a killed run may still be writing there, or another one removing
+            last = attempt == REMOVAL_ATTEMPTS - 1 and os.path.lexists(path)
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT) or last:
                 raise
         else:
             return

@@ -93,6 +93,5 @@ def _afterwards(hook: str, folder: Path, result: str, settings: Mapping[str, Any
     """Do what is asked for beyond the hook itself. No recursion: the bundle is made of the wheel that is there."""
     if hook == "build_sdist":
         import_module("relenv.backend.sdist").complete(folder / result)
-    elif str(settings.get(f"{SETTINGS}bundle", "")).lower() in ("true", "1", "yes", "on"):
-        ours = {key.removeprefix(SETTINGS): value for key, value in settings.items() if key.startswith(SETTINGS)}
+    elif ours := {key.removeprefix(SETTINGS): value for key, value in settings.items() if key.startswith(SETTINGS)}:
         import_module("relenv.backend.bundle").bundle(folder / result, folder / "relenv", ours)

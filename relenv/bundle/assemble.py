@@ -12,6 +12,7 @@ from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from relenv.bundle import reach
@@ -22,7 +23,7 @@ from relenv.bundle.examined import examine
 from relenv.bundle.formats import FORMATS, Job, refuse, write
 from relenv.bundle.integration import Program, integrate
 from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_python, packs, trimmed
-from relenv.bundle.locks import find_lock, pylock_of, read_lock
+from relenv.bundle.locks import find_lock, pylock_of, read_lock, workspace_sources
 from relenv.bundle.made import Bundle, Written
 from relenv.bundle.output import alive, file_name, is_folder, target_of
 from relenv.bundle.prune import MAX, compile_for, kept
@@ -100,7 +101,7 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         wheel = _build(site)
         name = config.name or file_name(config.project or wheel.name)
         targets = _free_targets(config, name)
-        treatment = Treatment(prune=config.prune, bytecode=config.bytecode, keep=kept(wheel.texts()))
+        treatment = Treatment(prune=config.prune, bytecode=config.bytecode, keep=kept(wheel.texts(), config.prune))
         below = _dependencies(site, wheel, treatment)
         moved = work / MOVED / name
         moved.parent.mkdir()
@@ -201,7 +202,7 @@ def _workplace(context: Context) -> Iterator[Path]:
 
 
 def _site(context: Context, config: AppConfig, interpreter: Interpreter, work: Path) -> Site:
-    compiler = compiler_environ(context.toolchain(), context.environ)
+    compiler = compiler_environ(context.toolchain(), interpreter.root, context.environ)
     pip, uv = context.cache.root / "pip", context.cache.root / "uv"
     for wheels in (pip, uv):
         context.cache.use(wheels)
@@ -234,6 +235,8 @@ def _build(site: Site) -> Wheel:
     else:
         with working(site.context.ui, f"Building {site.label}", f"Built {site.label}"):
             wheel = Wheel.read(build_wheel(config.root, builders, site.work))
+    if config.wheel and config.project and canonicalize_name(config.project) != wheel.canonical:
+        raise ConfigError(f"--wheel {config.wheel} is of {wheel.name}, and the project is {config.project}")
     if not wheel.requires_python.contains(site.interpreter.version):
         raise ConfigError(
             f"{site.label} requires Python {wheel.requires_python}, and {site.interpreter.version} is to be bundled",
@@ -258,29 +261,66 @@ def _dependencies(site: Site, wheel: Wheel, treatment: Treatment) -> Layer:
         what = f"what {site.label} needs"
         with working(site.context.ui, f"Installing {what}", f"Installed {what}"):
             installer.install(site, environment, wanted)
+        if wanted.lock:
+            _refuse_holes(wanted.lock, environment)
 
     key = wanted.key and json.dumps([installer.name, site.config.glibc, wanted.key])
     made = layer(site.context, site.interpreter, treatment, key=key, fill=fill, work=site.work)
     return dataclasses.replace(made, files=wanted.hashed, until=wanted.until if wanted.key else 0)
 
 
+def _refuse_holes(lock: Path, environment: Environment) -> None:
+    """Refuse a lock that lacks what something in it requires.
+
+    Raises:
+        ConfigError: it does.
+    """
+    there = {canonicalize_name(one.name): one for one in installed(environment)}
+    for name, distribution in sorted(there.items()):
+        for needed in here(distribution.requires or (), environment.interpreter):
+            if canonicalize_name(Requirement(needed).name) not in there:
+                raise ConfigError(
+                    f"{lock} does not fit the project: it lacks {needed}, which {name} requires",
+                    hint="make it anew; lock = none passes it over",
+                )
+
+
 def _exactly(site: Site, wheel: Wheel, installer: Installer) -> Dependencies:
     """Return the files of the dependencies: those of a lock if there is one, else what an installer chooses."""
     config = site.config
     requirements = wheel.requires(site.interpreter, config.extras) + here(config.group_requires, site.interpreter)
+    lock = None if config.write_lock else find_lock(config.root, config.lock)
+    if lock is None:
+        _refuse_sources(config, requirements)
     if config.write_lock:
         path = config.root / "pylock.toml"
+        if (other := find_lock(config.root)) and other != path:
+            site.context.ui.warn(f"{path.name} comes before {other.name}, which is not heeded any more")
         with working(site.context.ui, f"Resolving what {site.label} needs"):
             text = pylock_of(pip_report(site, requirements), config.root, site.interpreter.series)
         write_text(path, text)
         site.context.ui.step(f"Wrote {path}")
-        lock: Path | None = path
-    else:
-        lock = find_lock(config.root, config.lock)
+        lock = path
     if lock is None:
         return resolve(site, installer, requirements)
     environment = marker_environment(site.interpreter)
-    return read_lock(lock, requirements, environment, extras=config.extras, groups=config.groups)
+    chosen = read_lock(lock, requirements, environment, extras=config.extras, groups=config.groups)
+    return dataclasses.replace(chosen, lock=lock)
+
+
+def _refuse_sources(config: AppConfig, requirements: Sequence[str]) -> None:
+    """Refuse what uv alone knows the place of: a package index may have something else under that name.
+
+    Raises:
+        ConfigError: a requirement is in [tool.uv.sources].
+    """
+    sources = {canonicalize_name(name) for name in (*config.uv_sources, *workspace_sources(config.root))}
+    for one in map(Requirement, requirements):
+        if not one.url and canonicalize_name(one.name) in sources:
+            raise ConfigError(
+                f"{one.name} comes from [tool.uv.sources], which nothing but uv's own lock says in full",
+                hint="`uv lock` writes it, and lock = auto heeds it; or require it as NAME @ URL",
+            )
 
 
 def _install(site: Site, wheel: Wheel, environment: Environment, treatment: Treatment) -> App:

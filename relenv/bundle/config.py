@@ -116,6 +116,8 @@ class AppConfig:
     find_links: tuple[str, ...] = ()
     """URLs, and absolute directories."""
     only_binary: tuple[str, ...] = ()
+    uv_sources: frozenset[str] = frozenset()
+    """The names in the project's own [tool.uv.sources]."""
     lock: str = "auto"
     """`auto`, `none`, or a path relative to the project."""
     installer: str = "auto"
@@ -210,6 +212,7 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
         extra_index_url=tuple(values["extra-index-url"]),
         find_links=tuple(_place(one, project) for one in values["find-links"]),
         only_binary=tuple(values["only-binary"]),
+        uv_sources=frozenset(_table(data, "tool", "uv", "sources")),
         lock=values["lock"],
         installer=values["installer"],
         glibc=values["glibc"],

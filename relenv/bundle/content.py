@@ -121,6 +121,10 @@ def include(root: Path, project: Path, includes: Sequence[Include]) -> None:
         if target.exists() and not (source.is_dir() and target.is_dir()):
             raise ConfigError(f"include: the bundle has a {one.target} already", hint="choose another place with `to`")
         target.parent.mkdir(parents=True, exist_ok=True)
+        for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
+            if not (path.is_file() or path.is_dir()):
+                what = "a link that leads nowhere" if path.is_symlink() else "neither a file nor a directory"
+                raise ConfigError(f"include: {path} is {what}", hint="remove it, or name what beside it is wanted")
         if source.is_dir():
             shutil.copytree(source, target, symlinks=False, dirs_exist_ok=True)
         else:

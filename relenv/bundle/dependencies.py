@@ -8,6 +8,7 @@ import json
 import math
 import re
 import shutil
+import textwrap
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ class Dependencies:
     """What has no checksum: directories, and revisions of repositories."""
     until: float = math.inf
     """When to look anew whether these are still the right ones, in seconds since 1970."""
+    lock: Path | None = None
+    """Where that is written, if it is."""
 
     @classmethod
     def of(cls, lines: Iterable[tuple[str, bool]], folders: Iterable[str] = ()) -> Dependencies:
@@ -263,6 +266,8 @@ def wheels_for(glibc: str, folder: Path) -> Iterator[None]:
         module.unlink(missing_ok=True)
 
 
+LONGEST = 600
+"""Characters of what uv says that go into a sentence; `--debug` shows all."""
 DECORATION = " \u00d7\u2570\u2500\u25b6"
 """What uv draws around its messages."""
 
@@ -284,11 +289,22 @@ def _uv_install(site: Site, environment: Environment, wanted: Dependencies) -> N
     put_in_order(environment.root)
 
 
+UV_GLIBCS = (17, 28, *range(31, 41))
+"""The minor versions of glibc 2 that uv knows platforms for."""
+
+
+def _of_uv(glibc: str) -> str:
+    """Return the newest glibc not newer than that which uv knows; empty for an empty one."""
+    minor = int(glibc.partition(".")[2] or 0)
+    known = [one for one in UV_GLIBCS if one <= minor]
+    return f"2.{known[-1]}" if known else ""
+
+
 def _uv(site: Site, command: str, root: Path, *arguments: str | Path) -> None:
     options: list[str | Path] = ["--python", root / "bin" / "python3", "--no-python-downloads"]
-    if site.config.glibc:
+    if glibc := _of_uv(site.config.glibc):
         machine = site.interpreter.triplet.partition("-")[0]
-        options += ["--python-platform", f"{machine}-manylinux_{site.config.glibc.replace('.', '_')}"]
+        options += ["--python-platform", f"{machine}-manylinux_{glibc.replace('.', '_')}"]
     options += ["--offline"] if site.config.offline else []
     uv = shutil.which("uv", path=site.environ.get("PATH")) or "uv"
     try:
@@ -299,7 +315,9 @@ def _uv(site: Site, command: str, root: Path, *arguments: str | Path) -> None:
             raise disk_full(site.label) from error
         if wrong := re.search(r"Hash mismatch for `(.+?)`", error.tail):
             raise wrong_file(wrong[1], error.tail) from error
-        reason = re.sub(r"\s+", " ", error.tail).strip(DECORATION).removeprefix("error: ")
+        reason = textwrap.shorten(
+            error.tail.strip(DECORATION + "\n").removeprefix("error: "), LONGEST, placeholder=" ..."
+        )
         raise InstallError(
             f"{site.label} cannot be installed: {reason}",
             detail=error.tail,

@@ -95,13 +95,28 @@ def write(job: Job, name: str, path: Path) -> Written:
 
 
 def refuse(name: str, path: Path) -> None:
-    """Refuse a place before anything is built for it: a directory is not replaced.
+    """Refuse a place before anything is built for it: a directory is not replaced, nor a file that is no bundle.
 
     Raises:
         OutputError: something is there.
     """
+    hint = "remove it, or choose another place with --output"
     if name == "dir" and path.exists():
-        raise OutputError(f"{path} exists already", hint="remove it, or choose another place with --output")
+        raise OutputError(f"{path} exists already", hint=hint)
+    if path.is_file() and path.stat().st_size and not path.name.endswith(ENDINGS) and not _is_packed(path):
+        raise OutputError(f"{path} exists already, and is no bundle", hint=hint)
+
+
+ENDINGS = (".zip", ".tar.gz", ".tar.zst", ".run", ".tar")
+MAGICS = (b"PK\3\4", b"PK\5\6", b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+
+
+def _is_packed(path: Path) -> bool:
+    """Tell whether a file is of one of the formats, whatever it is called."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    own = head.startswith(b"#!/bin/sh\n") and b"a program with its own Python, in one file" in head
+    return head.startswith(MAGICS) or head[257:262] == b"ustar" or own
 
 
 def _zip(job: Job, path: Path) -> None:

@@ -6,7 +6,7 @@ A key is one entry of KEYS. Its shape says what values it takes, in words, as JS
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from relenv.bundle.backends import DEFAULT
@@ -119,6 +119,19 @@ TABLE = Shape(
     many=True,
     read=_pairs,
 )
+VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+VARIABLES = replace(
+    TABLE,
+    what='a table of variables, { NAME = "value" }, with names of letters, digits and underscores',
+    schema={**TABLE.schema, "propertyNames": {"pattern": f"^{VARIABLE}$"}},
+    accept=lambda value: (
+        isinstance(value, dict)
+        and all(
+            isinstance(name, str) and re.fullmatch(VARIABLE, name) and isinstance(text, str) and "\0" not in text
+            for name, text in value.items()
+        )
+    ),
+)
 FLAG = Shape(what="true or false", schema={"type": "boolean"}, accept=lambda value: isinstance(value, bool))
 NAME = Shape(
     what="a file name without slashes",
@@ -132,12 +145,14 @@ NAMES = Shape(
 
 def _is_scripts(value: object) -> bool:
     if isinstance(value, dict):
-        return all(map(_is_name, value)) and all(
+        return all(_is_name(name) and not re.fullmatch(TAKEN, name) for name in value) and all(
             isinstance(target, str) and re.fullmatch(REFERENCE, target) for target in value.values()
         )
     return isinstance(value, list) and all(map(_is_name, value))
 
 
+TAKEN = r"python(3(\.\d+)?)?"
+"""The interpreter's own names."""
 REFERENCE = r"\w+(\.\w+)*:\w+(\.\w+)*"
 """Of an object in a module, as of an entry point without extras."""
 
@@ -147,11 +162,15 @@ def _read_scripts(texts: list[str]) -> list[str] | dict[str, str]:
 
 
 SCRIPTS = Shape(
-    what='a list of console scripts, or a table { NAME = "module:function" }',
+    what='a list of console scripts, or a table { NAME = "module:function" } with names other than python3',
     schema={
         "oneOf": [
             {"type": "array", "items": NAME.schema},
-            {"type": "object", "additionalProperties": {"type": "string", "pattern": f"^{REFERENCE}$"}},
+            {
+                "type": "object",
+                "propertyNames": {"pattern": f"^(?!{TAKEN}$)"},
+                "additionalProperties": {"type": "string", "pattern": f"^{REFERENCE}$"},
+            },
         ]
     },
     accept=_is_scripts,
@@ -619,7 +638,7 @@ KEYS: dict[str, Key] = {
         metavar="WHICH",
     ),
     "glibc": Key(
-        shape=matching(r"2\.\d+", 'a version of glibc such as "2.28"'),
+        shape=matching(r"2\.(1[7-9]|[2-9]\d|\d{3,})", 'a version of glibc from 2.17 on, such as "2.28"'),
         summary="the oldest glibc that the bundle must run on: wheels are chosen for it, or it fails",
         example='"2.28"',
         default="",
@@ -659,7 +678,7 @@ KEYS: dict[str, Key] = {
         default=True,
     ),
     "env": Key(
-        shape=TABLE,
+        shape=VARIABLES,
         summary="variables that its scripts set if they are not set; {root} stands for the bundle's directory",
         example='{ MYPROJECT_DATA = "{root}/share/myproject" }',
         default={},

@@ -203,7 +203,7 @@ def _make_layer(context: Context, interpreter: Interpreter, treatment: Treatment
     forget_origins(environment.site_packages)
     added, gone = _changes(interpreter.root, environment.root)
     tops = sorted({path for name in added if (path := _top(environment, name))})
-    keep = treatment.keep | pruning.kept(pruning.texts(environment.root, tops))
+    keep = treatment.keep | pruning.kept(pruning.texts(environment.root, tops), treatment.prune)
     below = trimmed(context, interpreter, dataclasses.replace(treatment, keep=keep))
     uses: frozenset[str] = frozenset()
     if treatment.prune == pruning.MAX:
@@ -235,7 +235,7 @@ def finish(tree: Path, treatment: Treatment, keep: frozenset[str], tops: Sequenc
         tops: what was installed: files and directories in site-packages.
     """
     if treatment.bytecode:
-        pruning.compile_for(tree, treatment.prune, *tops)
+        pruning.compile_for(tree, treatment.prune, *tops, keep=keep)
     pruning.prune(tree, treatment.prune, keep, tops)
     if treatment.prune != pruning.NONE:
         forget_missing(tree)

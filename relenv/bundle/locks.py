@@ -19,6 +19,7 @@ import tomli_w
 from packaging.markers import InvalidMarker, Marker
 from packaging.pylock import Pylock, PylockValidationError
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
@@ -107,15 +108,26 @@ def find_lock(project: Path, lock: str = "auto") -> Path | None:
 
 def _of_workspace(project: Path) -> Path | None:
     """Return the uv.lock of the workspace that a project is a member of."""
+    locks = (root / "uv.lock" for root, _ in _workspaces(project) if (root / "uv.lock").is_file())
+    return next(locks, None)
+
+
+def workspace_sources(project: Path) -> frozenset[str]:
+    """Return the names in [tool.uv.sources] of the workspace that a project is a member of."""
+    tables = [uv.get("sources", {}) for _, uv in _workspaces(project.absolute())]
+    return frozenset(name for table in tables if isinstance(table, dict) for name in table)
+
+
+def _workspaces(project: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Yield the roots of workspaces of uv's that a project is a member of, and what they say of uv."""
     for parent in project.parents:
         try:
-            table = tomllib.loads((parent / "pyproject.toml").read_text(encoding="utf-8"))
-            members = table["tool"]["uv"]["workspace"]["members"]
+            uv = tomllib.loads((parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["uv"]
+            member = any(project in parent.glob(pattern) for pattern in uv["workspace"]["members"])
         except (OSError, ValueError, LookupError, TypeError):
             continue
-        if any(project in parent.glob(pattern) for pattern in members) and (parent / "uv.lock").is_file():
-            return parent / "uv.lock"
-    return None
+        if member:
+            yield parent, uv
 
 
 def read_lock(
@@ -140,7 +152,7 @@ def read_lock(
     """
     form = _format_of(path)
     if form is None:
-        return _requirements(path, requirements)
+        return _requirements(path, requirements, environment)
     try:
         with path.open("rb") as file:
             data = tomllib.load(file)
@@ -151,10 +163,28 @@ def read_lock(
         raise ConfigError(f"{path}: {error}", hint=f"`{form.renew}` makes it anew") from error
     except (LookupError, TypeError, AttributeError, InvalidRequirement, InvalidMarker) as error:
         raise ConfigError(f"{path} makes no sense ({error})", hint=f"`{form.renew}` makes it anew") from error
-    sets = {"extras": _normal(extras), "dependency_groups": _normal(groups)}
+    defaults = data.get("default-groups", ()) if form.flat else ()
+    sets = {"extras": _normal(extras), "dependency_groups": _normal([*groups, *defaults])}
+    if form.flat:
+        _refuse_foreign(path, data, environment)
     walk = _Walk(path=path, renew=form.renew, entries=entries, environment=environment, sets=sets)
     chosen = walk.all(requirements) if form.flat else walk.reach(requirements)
     return Dependencies.of([entry.line() for entry in chosen], folders={one.folder for one in chosen if one.folder})
+
+
+def _refuse_foreign(path: Path, data: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+    """Refuse a lock that says of itself that it is for other Pythons or machines (PEP 751).
+
+    Raises:
+        ConfigError: it does.
+    """
+    python = environment["python_full_version"]
+    wanted = str(data.get("requires-python", ""))
+    if not SpecifierSet(wanted).contains(python, prereleases=True):
+        raise ConfigError(f"{path} is for Python {wanted}, and {python} is to be bundled", hint="--python chooses")
+    markers = data.get("environments", ())
+    if markers and not any(Marker(one).evaluate(dict(environment)) for one in markers):
+        raise ConfigError(f"{path} is not for this kind of machine, but for {' or '.join(markers)}")
 
 
 def _normal(names: Iterable[str]) -> frozenset[str]:
@@ -216,7 +246,13 @@ class _Walk:
 
     def _holds(self, entry: Entry) -> bool:
         values: dict[str, str | AbstractSet[str]] = {**self.environment, **self.sets}
-        return not entry.markers or any(Marker(one).evaluate(values, context="lock_file") for one in entry.markers)
+        # poetry says by this which extras of the project want a package; PEP 751 knows no such name
+        wanted = ("", *self.sets["extras"])
+        return not entry.markers or any(
+            Marker(one).evaluate({**values, "extra": extra}, context="lock_file")
+            for one in entry.markers
+            for extra in wanted
+        )
 
     def _applies(self, marker: str, extras: Iterable[str]) -> bool:
         if not marker:
@@ -423,7 +459,7 @@ def _pdm_direct(package: Mapping[str, Any], folder: Path) -> str:
 # --- requirements with hashes -----------------------------------------------------------------------------
 
 
-def _requirements(path: Path, requirements: Sequence[str]) -> Dependencies:
+def _requirements(path: Path, requirements: Sequence[str], environment: Mapping[str, str]) -> Dependencies:
     """Return a requirements file in which every requirement is pinned and has a hash, as pip-compile writes them."""
     text = re.sub(r"\\\n", " ", path.read_text(encoding="utf-8"))
     lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines()]
@@ -440,7 +476,8 @@ def _requirements(path: Path, requirements: Sequence[str]) -> Dependencies:
             raise ConfigError(
                 f"{path}: {requirement.name} has no hash", hint="pip-compile --generate-hashes writes them"
             )
-        pinned[canonicalize_name(requirement.name)] = requirement
+        if not requirement.marker or requirement.marker.evaluate(dict(environment)):
+            pinned[canonicalize_name(requirement.name)] = requirement
     for wanted in map(Requirement, requirements):
         found = pinned.get(canonicalize_name(wanted.name))
         versions = [one.version for one in found.specifier] if found else []

@@ -147,8 +147,8 @@ CUTS: tuple[Cut, ...] = (
     Cut(
         name="programs for Windows",
         level=SAFE,
-        pattern=rf"{SITE}/.+\.exe",
-        why="launchers that pip, setuptools and others carry for use on Windows",
+        pattern=rf"{SITE}/((pip/_vendor/)?distlib/[tw]\d+(-arm)?|setuptools/(cli|gui)(-\w+)?)\.exe",
+        why="launchers that pip, distlib and setuptools carry for use on Windows",
     ),
     Cut(
         name="bytecode: build tools",
@@ -172,11 +172,18 @@ CUTS: tuple[Cut, ...] = (
         why="what builds packages, even if a package depends on it, unless something imports it",
         unless=_imports("setuptools|pkg_resources|distutils|wheel"),
     ),
-    Cut(name="tests", level=MAX, pattern=rf"{SITE}/([^/]+/)+tests?", why="tests that packages ship"),
+    Cut(
+        name="tests",
+        level=MAX,
+        # not the whole directory: what is called so may be something else
+        pattern=rf"{SITE}/([^/]+/)+tests?/(.+/)?(test_\w+|\w+_test|conftest)\.pyc?",
+        why="tests that packages ship",
+    ),
     Cut(
         name="stubs and sources for compilers",
         level=MAX,
-        pattern=rf"{SITE}/.+\.(pyi|pyx|pxd|c|cc|cpp|h|hpp|f|f90|a)|{SITE}/.+/py\.typed",
+        # what type checkers are made of is none of these
+        pattern=rf"{SITE}/(?!.*typeshed/).+\.(pyi|pyx|pxd|c|cc|cpp|h|hpp|f|f90|a)|{SITE}/.+/py\.typed",
         why="what type checkers and compilers read",
     ),
     Cut(name="manuals", level=MAX, pattern=r"share/(man|doc)|man", why="manuals"),
@@ -193,11 +200,17 @@ print("importlib._bootstrap importlib._bootstrap_external")
 """importlib takes the last two from the interpreter, under the names that they have in it."""
 
 
-def kept(sources: Iterable[tuple[str, bytes]]) -> frozenset[str]:
+NAMED = re.compile(rb"['\"/]([\w-]+\.(?:pyi|pyx|pxd|cc?|cpp|hpp|h|f|f90|a|py))['\"]")
+"""A file that a source speaks of: `Path(__file__).with_name("template.c")`."""
+EVERYWHERE = frozenset({"__init__.py", "__main__.py", "setup.py", "conftest.py"})
+
+
+def kept(sources: Iterable[tuple[str, bytes]], level: str = SAFE) -> frozenset[str]:
     """Return the names of the cuts that some texts speak against.
 
     Args:
         sources: Python sources and METADATA of packages, with their paths relative to the bundle.
+        level: at `max`, the files that a package itself names are among what is returned.
     """
     rules = {cut.name: re.compile(cut.unless.encode(), re.MULTILINE) for cut in CUTS if cut.unless}
     owners = {cut.name: re.compile(cut.pattern) for cut in CUTS if cut.unless and not cut.bytecode}
@@ -206,6 +219,8 @@ def kept(sources: Iterable[tuple[str, bytes]]) -> frozenset[str]:
     found: set[str] = set()
     waiting: dict[frozenset[str], set[str]] = {}
     for path, text in sources:
+        if level == MAX:
+            found |= {_file(path, name.decode()) for name in NAMED.findall(text)} - {""}
         lines = b"\n".join(SPEAKING.findall(text))
         needs = {name for name, rule in rules.items() if rule.search(lines)}
         if not _above(tools, path):
@@ -231,6 +246,12 @@ def _cold_imports(source: bytes, cold: Collection[str]) -> Iterator[str]:
                 yield name.partition(".")[0]
             elif FAMILIES.fullmatch(f"{name.replace('.', '/')}.py"):
                 yield name
+
+
+def _file(path: str, name: str) -> str:
+    """Return what speaks for a file of some name in the package that a path is in."""
+    package = path.rpartition("site-packages/")[2].partition("/")[0]
+    return "" if name in EVERYWHERE else f"file {package}/{name}"
 
 
 def _dotted(path: str) -> str:
@@ -276,6 +297,7 @@ def _prune(root: Path, path: Path, whole: re.Pattern[str], level: str, keep: fro
         here = Path(folder)
         below = "" if here == root else f"{here.relative_to(root).as_posix()}/"
         gone = [name for name in (*folders, *names) if whole.fullmatch(f"{below}{name}")]
+        gone = [name for name in gone if _file(below, name) not in keep]
         if below.endswith("/__pycache__/"):
             package = below.removesuffix("__pycache__/")
             sources = {name: f"{package}{name.partition('.')[0]}.py" for name in names}
@@ -301,7 +323,7 @@ LANDMARK = "os"
 
 def goes(path: str, level: str, keep: frozenset[str]) -> bool:
     """Tell whether a file, not only its bytecode, is left out; its path is relative to the bundle."""
-    return _above(_rule(level, keep, bytecode=False), path)
+    return _above(_rule(level, keep, bytecode=False), path) and _file(path, path.rpartition("/")[2]) not in keep
 
 
 def is_cold(path: str, level: str, keep: frozenset[str] = frozenset()) -> bool:
@@ -328,9 +350,15 @@ def forget_frozen(root: Path, series: str) -> None:
             source.with_suffix(".pyc").unlink(missing_ok=True)
 
 
-def compile_for(root: Path, level: str, *paths: Path) -> None:
+def compile_for(root: Path, level: str, *paths: Path, keep: frozenset[str] = frozenset()) -> None:
     """Compile what ships: of `safe` on without columns in tracebacks, in `max` in place of the sources.
+
+    A source that its package names stays beside its bytecode: it may be run as a file, or copied.
 
     Leaving out columns is CPython's own `-X no_debug_ranges`; it makes bytecode a fifth smaller.
     """
-    bytecode.compile_tree(root, *paths, columns=level == NONE, sourceless=level == MAX)
+
+    def stays(path: Path) -> bool:
+        return _file(path.relative_to(root).as_posix(), path.name) in keep
+
+    bytecode.compile_tree(root, *paths, columns=level == NONE, sourceless=level == MAX, stays=stays)

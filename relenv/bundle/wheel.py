@@ -85,15 +85,18 @@ class Builders:
             InstallError: they cannot be installed.
         """
         cache = self.context.cache
-        settings = indexes(self.environ)
-        key = hashlib.sha256(json.dumps([self.interpreter.key, sorted(requires), settings]).encode()).hexdigest()
-        stem = f"builder-{self.interpreter.root.name}-{key[:KEY_LENGTH]}"
-        root = cache.store / f"{stem}-{int(time.time()) // DAY}"
+        now = int(time.time())
+        any_index = f"builder-{self.interpreter.root.name}-{_key([self.interpreter.key, sorted(requires)])}"
+        today = f"{any_index}-{_key(indexes(self.environ))}-{now // DAY}"
+        # a new one has a name of its own: somebody may be building in the other
+        root = max(cache.store.glob(f"{today}*"), default=cache.store / today)
+        if self.refresh:
+            root = cache.store / f"{today}-{now}"
         if self.offline and not root.is_dir():
-            root = max(cache.store.glob(f"{stem}-*"), default=root)
+            root = max(cache.store.glob(f"{any_index}-*"), key=lambda path: path.stat().st_mtime, default=root)
         cache.use(root)
         with cache.lock(root.name, self.context.ui):
-            if self.refresh or not root.is_dir():
+            if not root.is_dir():
                 with cache.beside(root) as partial:
                     self._fill(create(self.interpreter, partial), requires)
         return BuildEnvironment(root=root)
@@ -109,7 +112,11 @@ class Builders:
             )
 
 
-def compiler_environ(toolchain: Toolchain, environ: Mapping[str, str]) -> dict[str, str]:
+def _key(parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:KEY_LENGTH]
+
+
+def compiler_environ(toolchain: Toolchain, python: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that have extension modules compiled with the toolchain's glibc 2.17.
 
     A compiler that the user chose stays chosen.
@@ -122,6 +129,7 @@ def compiler_environ(toolchain: Toolchain, environ: Mapping[str, str]) -> dict[s
             name: shlex.quote(str(toolchain.tool(tool))) for name, tool in (("CC", "gcc"), ("CXX", "g++"), ("AR", "ar"))
         },
         # the host is asked for glibc and nothing else
+        "PKG_CONFIG_LIBDIR": environ.get("PKG_CONFIG_LIBDIR") or str(python / "lib" / "pkgconfig"),
         "LDFLAGS": f"-static-libgcc -static-libstdc++ {environ.get('LDFLAGS', '')}".rstrip(),
     }
 

@@ -327,13 +327,14 @@ _VENV_OF = """\
                 warn(f'{venv_prefix} is a virtual environment of the Python in {executable_dir}, which is not there.')
                 warn('Make it anew: DIR/bin/python3 -m venv --clear, with DIR being where that Python is now.')
 """
-# "Only works on macOS", says the manual of PYTHONEXECUTABLE; but it is heeded on Linux, with -I too.
-_MACOS = "if ENV_PYTHONEXECUTABLE or ENV___PYVENV_LAUNCHER__:\n"
-_ONLY_MACOS = "if os_name == 'darwin' and (ENV_PYTHONEXECUTABLE or ENV___PYVENV_LAUNCHER__):\n"
+# "Only works on macOS", says the manual of PYTHONEXECUTABLE, and the other is for Windows as well; but on Linux they
+# are heeded, with -I too.
+_EVERYWHERE = "if ENV_PYTHONEXECUTABLE or ENV___PYVENV_LAUNCHER__:\n"
+_ONLY_ELSEWHERE = "if os_name != 'posix' and (ENV_PYTHONEXECUTABLE or ENV___PYVENV_LAUNCHER__):\n"
 _UNKNOWN = "if not executable:\n    executable = ''\n"
 
 _COMMON: tuple[Step, ...] = (
-    Replace(path="{src}/Modules/getpath.py", old=_MACOS, new=_ONLY_MACOS),
+    Replace(path="{src}/Modules/getpath.py", old=_EVERYWHERE, new=_ONLY_ELSEWHERE),
     Replace(path="{src}/Modules/getpath.py", old=_UNKNOWN, new=_WHERE + _UNKNOWN),
     Replace(path="{src}/Modules/getpath.py", old=_LOST, new=_LOST + _VENV_OF),
     *_NEWER_HEADERS,

@@ -17,7 +17,7 @@ from relenv.errors import BuildError
 from relenv.store import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 CACHE = "__pycache__"
@@ -29,7 +29,13 @@ SHARES = 4
 """Processes at most. Not as many as there are processors: the bytes depend on what is compiled with what."""
 
 
-def compile_tree(root: Path, *paths: Path, columns: bool = True, sourceless: bool = False) -> None:
+def compile_tree(
+    root: Path,
+    *paths: Path,
+    columns: bool = True,
+    sourceless: bool = False,
+    stays: Callable[[Path], bool] = lambda _: False,
+) -> None:
     """Compile every .py file in or below some paths.
 
     In a fixed order, from nothing, in processes among which the paths are divided in the same way everywhere: how
@@ -41,6 +47,7 @@ def compile_tree(root: Path, *paths: Path, columns: bool = True, sourceless: boo
         paths: where to look.
         columns: whether tracebacks shall point at the place in a line (`-X no_debug_ranges` if not).
         sourceless: whether bytecode takes the place of its source; what does not compile stays.
+        stays: tells which sources stay even so.
 
     Raises:
         BuildError: the interpreter failed. A file that does not compile is left without bytecode.
@@ -56,7 +63,7 @@ def compile_tree(root: Path, *paths: Path, columns: bool = True, sourceless: boo
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(partial(_compile, argv), _shares(paths)))
     if sourceless:
-        _drop_sources(paths)
+        _drop_sources(paths, stays)
 
 
 def _compile(argv: Sequence[str | Path], paths: Sequence[Path]) -> None:
@@ -83,8 +90,8 @@ def _sources(path: Path) -> list[Path]:
     return [path] if path.is_file() else sorted(path.rglob("*.py"))
 
 
-def _drop_sources(paths: Iterable[Path]) -> None:
+def _drop_sources(paths: Iterable[Path], stays: Callable[[Path], bool]) -> None:
     for path in paths:
         for source in _sources(path):
-            if source.suffix == ".py" and source.with_suffix(".pyc").is_file():
+            if source.suffix == ".py" and source.with_suffix(".pyc").is_file() and not stays(source):
                 source.unlink()

@@ -181,6 +181,14 @@ def test_what_is_wrong_is_said(links: dict[str, str], tmp_path: Path) -> None:
         "-m", "build", "--wheel", "-C", "relenv.bundle=true", "-C", "relenv.formt=zip", root, env=links, check=False
     )
     assert "unrecognized arguments: --formt=zip" in said
+    for setting, why in (
+        ("relenv.bundle=maybe", "-C relenv.bundle=maybe makes no bundle"),
+        ("relenv.format=zip", "-C relenv.format makes no bundle: that takes -C relenv.bundle=true"),
+    ):
+        assert why in run("-m", "build", "--wheel", "-C", setting, root, env=links, check=False)
+    # pip builds in a directory that is gone afterwards
+    made = ("-m", "pip", "wheel", "--no-deps", "-w", tmp_path / "wheels", "-C", "relenv.bundle=true")
+    assert "-C relenv.output=DIR/ keeps it" in run(*made, root, env=links, check=False)
     other = project(tmp_path / "other", "nowhere.backend")
     said = run("-m", "build", "--wheel", other, env=links, check=False)
     assert "build-system.requires must name what provides nowhere.backend" in said

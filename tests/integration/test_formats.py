@@ -169,6 +169,21 @@ def test_run_without_a_home(bundles: Path, tmp_path: Path) -> None:
     assert list(tmp_path.glob("mine/sitewatch-*"))
 
 
+def test_runs_with_the_same_number_do_not_meet(bundles: Path, tmp_path: Path) -> None:
+    """In containers that share a directory, every process may be number 1; and one may have been killed there."""
+    command = ["unshare", "--pid", "--fork", "--mount-proc", bundles / "sitewatch.run", "--help"]
+    if os.geteuid():
+        pytest.skip("takes root")
+    env = {"PATH": os.environ["PATH"], "RELENV_RUN_DIR": str(tmp_path / "shared")}
+    (tmp_path / "shared/.part.1").mkdir(parents=True)
+    (tmp_path / "shared/.part.1.0").mkdir()
+    running = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [process.communicate()[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert said[0].startswith("usage: sitewatch")
+    assert {path.name for path in (tmp_path / "shared").glob(".part*")} == {".part.1", ".part.1.0"}
+
+
 def test_four_runs_at_once(bundles: Path, tmp_path: Path) -> None:
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     command = [bundles / "sitewatch.run", "--help"]

@@ -179,6 +179,46 @@ def test_a_lock_is_written_and_obeyed(relenv: Relenv, project: Path) -> None:
     assert "rlnvbelow" in outcome.errors[0]
 
 
+def test_a_lock_with_a_hole_is_refused(relenv: Relenv, project: Path) -> None:
+    make_wheel(project / "wheels", "rlnvbelow", "1.0", requires=("rlnvmore",))
+    made(relenv, project, "one", "--lock")
+    lock = project / "pylock.toml"
+    text = lock.read_text()
+    (hole,) = re.findall(r'\[\[packages\]\]\nname = "rlnvmore".*?(?=\n\[\[packages\]\]|\Z)', text, re.DOTALL)
+    lock.write_text(text.replace(hole, ""))
+    outcome = relenv("bundle", project, "-o", project.parent / "two", check=False)
+    assert outcome.code == 3
+    assert "does not fit the project: it lacks rlnvmore, which rlnvbelow requires" in outcome.errors[0]
+
+
+def test_what_only_uv_knows_the_place_of_is_not_taken_from_an_index(relenv: Relenv, project: Path) -> None:
+    text = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(f"{text}\n[tool.uv.sources]\nrlnvbelow = {{ workspace = true }}\n")
+    for options in ((), ("--lock",)):
+        outcome = relenv("bundle", project, "-o", project.parent / "one", *options, check=False)
+        assert outcome.code == 3
+        assert "rlnvbelow comes from [tool.uv.sources]" in outcome.errors[0]
+    assert not (project / "pylock.toml").exists()
+
+
+def test_a_refresh_leaves_alone_what_others_build_in(relenv: Relenv, project: Path) -> None:
+    store = Path(json.loads(relenv("cache", "--json").stdout)["path"]) / "store"
+    made(relenv, project, "one")
+    before = {path: path.stat().st_ino for path in store.glob("builder-*")}
+    made(relenv, project, "two", "--refresh")
+    after = {path: path.stat().st_ino for path in store.glob("builder-*")}
+    assert before.items() < after.items()
+    made(relenv, project, "three")
+    assert {path: path.stat().st_ino for path in store.glob("builder-*")} == after
+
+
+def test_a_wheel_of_another_project_is_refused(relenv: Relenv, project: Path) -> None:
+    wheel = project / "wheels/rlnvbelow-1.0-py3-none-any.whl"
+    outcome = relenv("bundle", project, "--wheel", wheel, "-o", project.parent / "one", check=False)
+    assert outcome.code == 3
+    assert "is of rlnvbelow, and the project is layered" in outcome.errors[0]
+
+
 def test_offline_what_is_kept_will_do(relenv: Relenv, project: Path) -> None:
     made(relenv, project, "one", "--refresh")
     bundle, _ = made(relenv, project, "two", "--offline")

@@ -9,7 +9,7 @@ import pytest
 from packaging.markers import default_environment
 from packaging.pylock import Pylock
 
-from relenv.bundle.locks import find_lock, pylock_of, read_lock
+from relenv.bundle.locks import find_lock, pylock_of, read_lock, workspace_sources
 from relenv.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -273,6 +273,59 @@ def test_requirements_with_hashes_are_a_lock(tmp_path: Path) -> None:
         read_lock(lock, ["jinja2<3"], ENVIRONMENT)
     with pytest.raises(ConfigError, match="jinja2 has no hash"):
         read_lock(write(tmp_path, "requirements.txt", "jinja2==3.1.6\n"), ["jinja2"], ENVIRONMENT)
+
+
+def test_of_requirements_with_markers_those_count_that_hold(tmp_path: Path) -> None:
+    lines = [
+        f"jinja2==3.1.6 ; python_version >= '3.12' --hash={A}",
+        f"jinja2==2.0 ; python_version < '3.12' --hash={B}",
+    ]
+    for text in ("\n".join(lines), "\n".join(reversed(lines))):
+        lock = write(tmp_path, "requirements.txt", text)
+        assert read_lock(lock, ["jinja2>=3"], ENVIRONMENT).hashed.count("jinja2") == 2
+        with pytest.raises(ConfigError, match=r"has jinja2==3\.1\.6"):
+            read_lock(lock, ["jinja2<3"], ENVIRONMENT)
+
+
+def test_poetry_names_extras_of_the_project_in_markers(tmp_path: Path) -> None:
+    text = POETRY.replace(
+        'groups = ["main"]\nfiles = []', 'groups = ["main"]\nmarkers = "extra == \\"i18n\\""\nfiles = []'
+    )
+    lock = write(tmp_path, "poetry.lock", text)
+    assert read_lock(lock, ["jinja2", "babel"], ENVIRONMENT, extras=["I18N"]).loose == BABEL
+    assert read_lock(lock, ["jinja2"], ENVIRONMENT).loose == ""
+    with pytest.raises(ConfigError, match="it lacks babel"):
+        read_lock(lock, ["babel"], ENVIRONMENT)
+
+
+def test_a_pylock_is_for_whom_it_says(tmp_path: Path) -> None:
+    def with_line(line: str) -> Path:
+        return write(
+            tmp_path, "pylock.toml", PYLOCK.replace('created-by = "someone"', f'created-by = "someone"\n{line}')
+        )
+
+    for line in ('requires-python = ">=3.11"', """environments = ["sys_platform == 'linux'", "os_name == 'nt'"]"""):
+        assert read_lock(with_line(line), ["jinja2"], ENVIRONMENT).hashed == JINJA
+    for line, why in (
+        ('requires-python = ">=3.14"', "is for Python >=3.14"),
+        ("""environments = ["sys_platform == 'win32'"]""", "is not for this kind of machine"),
+    ):
+        with pytest.raises(ConfigError, match=why):
+            read_lock(with_line(line), ["jinja2"], ENVIRONMENT)
+    defaults = with_line('default-groups = ["deploy"]')
+    assert "gunicorn" in read_lock(defaults, ["jinja2", "gunicorn"], ENVIRONMENT).loose
+
+
+def test_what_a_workspace_knows_the_place_of(tmp_path: Path) -> None:
+    member = tmp_path / "members/one"
+    member.mkdir(parents=True)
+    write(
+        tmp_path,
+        "pyproject.toml",
+        '[tool.uv.workspace]\nmembers = ["members/*"]\n[tool.uv.sources]\na = { path = "a" }\n',
+    )
+    assert workspace_sources(member) == {"a"}
+    assert workspace_sources(tmp_path / "elsewhere/one") == frozenset()
 
 
 def test_which_lock_is_taken(tmp_path: Path) -> None:

@@ -152,6 +152,30 @@ def test_what_goes_is_told_before_it_does() -> None:
     assert not goes(f"{LIBRARY}/pdb.py", MAX, frozenset())
 
 
+def test_what_is_called_test_need_not_be_one() -> None:
+    for name in ("test_it.py", "deep/test_it.pyc", "it_test.py", "conftest.py"):
+        assert goes(f"{SITE}/app/tests/{name}", MAX, frozenset())
+    for name in ("tests/__init__.py", "test/core.py", "tests/data.json", "test_it.py"):
+        assert not goes(f"{SITE}/app/{name}", MAX, frozenset())
+
+
+def test_launchers_for_windows_go_and_no_other_programs() -> None:
+    for name in ("pip/_vendor/distlib/t64-arm.exe", "distlib/w32.exe", "setuptools/cli-64.exe", "setuptools/gui.exe"):
+        assert goes(f"{SITE}/{name}", SAFE, frozenset())
+    assert not goes(f"{SITE}/app/agents/agent.exe", MAX, frozenset())
+
+
+def test_a_file_that_its_package_names_stays() -> None:
+    sources = [("app/__init__.py", b"open(here / 'template.c'); run('_child.py', 'setup.py')"), ("other/a.py", b"pass")]
+    assert kept(sources) == frozenset()
+    keep = kept(sources, MAX)
+    assert keep == {"file app/template.c", "file app/_child.py"}
+    assert not goes(f"{SITE}/app/deep/template.c", MAX, keep)
+    assert goes(f"{SITE}/app/other.c", MAX, keep)
+    assert goes(f"{SITE}/other/template.c", MAX, keep)
+    assert not goes(f"{SITE}/mypy/typeshed/stdlib/builtins.pyi", MAX, frozenset())
+
+
 def test_what_has_no_bytecode_is_told_before_it_goes() -> None:
     mailbox, lisp = f"{LIBRARY}/mailbox.py", f"{SITE}/pygments/lexers/lisp.py"
     assert is_cold(mailbox, SAFE)
