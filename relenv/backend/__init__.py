@@ -94,4 +94,4 @@ def _afterwards(hook: str, folder: Path, result: str, settings: Mapping[str, Any
     if hook == "build_sdist":
         import_module("relenv.backend.sdist").complete(folder / result)
     elif ours := {key.removeprefix(SETTINGS): value for key, value in settings.items() if key.startswith(SETTINGS)}:
-        import_module("relenv.backend.bundle").bundle(folder / result, folder / "relenv", ours)
+        import_module("relenv.backend.bundle").bundle_if_asked(folder / result, folder / "relenv", ours)

@@ -29,16 +29,11 @@ def _is_passing(output: Path) -> bool:
     return there.is_relative_to(temporary) and there.relative_to(temporary).parts[0].startswith("pip-")
 
 
-def bundle(wheel: Path, output: Path, settings: Mapping[str, Any]) -> None:
-    """Bundle the project in the current directory, if the settings ask for it.
-
-    Args:
-        wheel: of the project.
-        output: a directory, made if it is missing.
-        settings: options of `relenv bundle`, without dashes; `bundle` itself is passed over.
+def bundle_if_asked(wheel: Path, output: Path, settings: Mapping[str, Any]) -> None:
+    """Bundle the project in the current directory, if `bundle` among the settings says so; else as `bundle`.
 
     Raises:
-        SystemExit: it failed, and has said why on stderr; or the settings are not in order.
+        SystemExit: it failed, and has said why on stderr; or there are settings that would come to nothing.
     """
     wanted = str(settings.get("bundle", "")).lower()
     if wanted in FALSE:
@@ -49,6 +44,20 @@ def bundle(wheel: Path, output: Path, settings: Mapping[str, Any]) -> None:
         raise SystemExit(f"relenv: -C {what} makes no bundle: that takes -C relenv.bundle=true")
     if "output" not in settings and _is_passing(output):
         raise SystemExit(f"relenv: the bundle would go with {output.parent}; -C relenv.output=DIR/ keeps it")
+    bundle(wheel, output, settings)
+
+
+def bundle(wheel: Path, output: Path, settings: Mapping[str, Any]) -> None:
+    """Bundle the project in the current directory.
+
+    Args:
+        wheel: of the project.
+        output: a directory, made if it is missing.
+        settings: options of `relenv bundle`, without dashes; `bundle` itself is passed over.
+
+    Raises:
+        SystemExit: it failed, and has said why on stderr.
+    """
     options = [word for name, value in settings.items() if name != "bundle" for word in _words(name, value)]
     # what a hook prints on stdout is the frontend's, and some read it
     with redirect_stdout(sys.stderr):
