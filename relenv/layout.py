@@ -163,7 +163,16 @@ def _with_addition(text: str, addition: str) -> str:
 
 
 def _install_pip(root: Path, series: str) -> None:
-    """Install the pip that this CPython carries, and lay the shim around it."""
+    """Install the pip that this CPython carries, and lay the shim around it.
+
+    Raises:
+        BuildError: this relenv is without its own sources, of which the shim is part.
+    """
+    if not (Path(pip_shim.__path__[0]) / "cli.py").is_file():
+        raise BuildError(
+            "this relenv lacks its own sources, which interpreters have a part of",
+            hint="it was bundled with prune = max; with `safe` it can build",
+        )
     library = root / "lib" / f"python{series}"
     (wheel,) = (library / "ensurepip" / "_bundled").glob("pip-*.whl")
     ensurepip = library / "ensurepip" / "__init__.py"

@@ -74,6 +74,7 @@ FAMILIES = re.compile(
     r"/(?!(__init__|_mapping)\b)\w+(\.py)?"
 )
 """Packages that are loaded by name, one or two of hundreds."""
+SOURCES = "sources for compilers"
 TOOLS = rf"{SITE}/(pip|setuptools|wheel|Cython|pyximport|mesonbuild|scikit_build_core)"
 
 CUTS: tuple[Cut, ...] = (
@@ -180,11 +181,17 @@ CUTS: tuple[Cut, ...] = (
         why="tests that packages ship",
     ),
     Cut(
-        name="stubs and sources for compilers",
+        name="stubs",
         level=MAX,
         # what type checkers are made of is none of these
-        pattern=rf"{SITE}/(?!.*typeshed/).+\.(pyi|pyx|pxd|c|cc|cpp|h|hpp|f|f90|a)|{SITE}/.+/py\.typed",
-        why="what type checkers and compilers read",
+        pattern=rf"{SITE}/(?!.*typeshed/).+\.pyi|{SITE}/.+/py\.typed",
+        why="what type checkers read",
+    ),
+    Cut(
+        name=SOURCES,
+        level=MAX,
+        pattern=rf"{SITE}/.+\.(pyx|pxd|c|cc|cpp|h|hpp|f|f90|a)",
+        why="what compilers read; in a package without anything compiled it is for something else",
     ),
     Cut(name="manuals", level=MAX, pattern=r"share/(man|doc)|man", why="manuals"),
 )
@@ -276,12 +283,16 @@ def prune(root: Path, level: str, keep: frozenset[str], paths: Sequence[Path] | 
         keep: of `kept`.
         paths: where to look, below the bundle; None for everywhere.
     """
-    whole = _rule(level, keep, bytecode=False)
     for path in [root] if paths is None else paths:
+        whole = _rule(level, keep if _is_compiled(path) else keep | {SOURCES}, bytecode=False)
         if path != root and _above(whole, path.relative_to(root).as_posix()):
             remove_tree(path)
         elif path.is_dir() and level != NONE:
             _prune(root, path, whole, level, keep)
+
+
+def _is_compiled(path: Path) -> bool:
+    return path.is_dir() and next(path.rglob("*.so*"), None) is not None
 
 
 @cache

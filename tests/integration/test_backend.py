@@ -187,7 +187,7 @@ def test_what_is_wrong_is_said(links: dict[str, str], tmp_path: Path) -> None:
     ):
         assert why in run("-m", "build", "--wheel", "-C", setting, root, env=links, check=False)
     # pip builds in a directory that is gone afterwards
-    made = ("-m", "pip", "wheel", "--no-deps", "-w", tmp_path / "wheels", "-C", "relenv.bundle=true")
+    made = ("-m", "pip", "wheel", "--no-deps", "-w", tmp_path / "wheels", "--config-settings=relenv.bundle=true")
     assert "-C relenv.output=DIR/ keeps it" in run(*made, root, env=links, check=False)
     other = project(tmp_path / "other", "nowhere.backend")
     said = run("-m", "build", "--wheel", other, env=links, check=False)

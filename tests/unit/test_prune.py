@@ -165,6 +165,15 @@ def test_launchers_for_windows_go_and_no_other_programs() -> None:
     assert not goes(f"{SITE}/app/agents/agent.exe", MAX, frozenset())
 
 
+def test_sources_of_a_package_without_anything_compiled_are_data(tmp_path: Path) -> None:
+    for name in ("pure/template.c", "pure/a.pyi", "fast/core.c", "fast/core.so"):
+        (tmp_path / SITE / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / SITE / name).touch()
+    prune(tmp_path, MAX, frozenset(), sorted((tmp_path / SITE).iterdir()))
+    left = {path.relative_to(tmp_path / SITE).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"pure/template.c", "fast/core.so"}
+
+
 def test_a_file_that_its_package_names_stays() -> None:
     sources = [("app/__init__.py", b"open(here / 'template.c'); run('_child.py', 'setup.py')"), ("other/a.py", b"pass")]
     assert kept(sources) == frozenset()
