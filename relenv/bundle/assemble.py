@@ -12,7 +12,7 @@ from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from relenv.bundle import reach
@@ -23,7 +23,7 @@ from relenv.bundle.examined import examine
 from relenv.bundle.formats import FORMATS, Job, refuse, write
 from relenv.bundle.integration import Program, integrate
 from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_python, packs, trimmed
-from relenv.bundle.locks import find_lock, pylock_of, read_lock, workspace_sources
+from relenv.bundle.locks import find_lock, is_flat, pylock_of, read_lock, workspace_sources
 from relenv.bundle.made import Bundle, Written
 from relenv.bundle.output import alive, file_name, is_folder, target_of
 from relenv.bundle.prune import MAX, compile_for, kept
@@ -262,23 +262,27 @@ def _dependencies(site: Site, wheel: Wheel, treatment: Treatment) -> Layer:
         with working(site.context.ui, f"Installing {what}", f"Installed {what}"):
             installer.install(site, environment, wanted)
         if wanted.lock:
-            _refuse_holes(wanted.lock, environment)
+            _refuse_holes(wanted.lock, environment, but=wheel.canonical)
 
     key = wanted.key and json.dumps([installer.name, site.config.glibc, wanted.key])
     made = layer(site.context, site.interpreter, treatment, key=key, fill=fill, work=site.work)
     return dataclasses.replace(made, files=wanted.hashed, until=wanted.until if wanted.key else 0)
 
 
-def _refuse_holes(lock: Path, environment: Environment) -> None:
-    """Refuse a lock that lacks what something in it requires.
+def _refuse_holes(lock: Path, environment: Environment, *, but: str) -> None:
+    """Refuse a lock that lacks what something in it requires, other than the project itself.
 
     Raises:
         ConfigError: it does.
     """
     there = {canonicalize_name(one.name): one for one in installed(environment)}
     for name, distribution in sorted(there.items()):
-        for needed in here(distribution.requires or (), environment.interpreter):
-            if canonicalize_name(Requirement(needed).name) not in there:
+        try:
+            needs = here(distribution.requires or (), environment.interpreter)
+        except InvalidRequirement:  # uv mends those of old packages
+            continue
+        for needed in needs:
+            if canonicalize_name(Requirement(needed).name) not in {*there, but}:
                 raise ConfigError(
                     f"{lock} does not fit the project: it lacks {needed}, which {name} requires",
                     hint="make it anew; lock = none passes it over",
@@ -305,7 +309,8 @@ def _exactly(site: Site, wheel: Wheel, installer: Installer) -> Dependencies:
         return resolve(site, installer, requirements)
     environment = marker_environment(site.interpreter)
     chosen = read_lock(lock, requirements, environment, extras=config.extras, groups=config.groups)
-    return dataclasses.replace(chosen, lock=lock)
+    # the others say what needs what, and leave out what a project has overridden
+    return dataclasses.replace(chosen, lock=lock) if is_flat(lock) else chosen
 
 
 def _refuse_sources(config: AppConfig, requirements: Sequence[str]) -> None:

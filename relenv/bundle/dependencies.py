@@ -48,7 +48,7 @@ class Dependencies:
     until: float = math.inf
     """When to look anew whether these are still the right ones, in seconds since 1970."""
     lock: Path | None = None
-    """Where that is written, if it is."""
+    """The file that lists them, where it does not say what needs what."""
 
     @classmethod
     def of(cls, lines: Iterable[tuple[str, bool]], folders: Iterable[str] = ()) -> Dependencies:

@@ -130,6 +130,12 @@ def _workspaces(project: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
             yield parent, uv
 
 
+def is_flat(path: Path) -> bool:
+    """Tell whether a lock lists what is to be installed, and not what needs what."""
+    form = _format_of(path)
+    return form is None or form.flat
+
+
 def read_lock(
     path: Path,
     requirements: Sequence[str],

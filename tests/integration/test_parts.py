@@ -180,13 +180,19 @@ def test_a_lock_is_written_and_obeyed(relenv: Relenv, project: Path) -> None:
 
 
 def test_a_lock_with_a_hole_is_refused(relenv: Relenv, project: Path) -> None:
-    make_wheel(project / "wheels", "rlnvbelow", "1.0", requires=("rlnvmore",))
+    make_wheel(project / "wheels", "rlnvbelow", "1.0", requires=("rlnvmore", "rlnvround"))
+    round_one = make_wheel(project / "wheels", "rlnvround", "1.0")
     made(relenv, project, "one", "--lock")
-    lock = project / "pylock.toml"
+    lock, before = project / "pylock.toml", hashlib.sha256(round_one.read_bytes()).hexdigest()
+    # what needs the project itself has no hole
+    metadata = "Metadata-Version: 2.1\nName: rlnvround\nVersion: 1.0\nRequires-Dist: layered\n"
+    make_wheel(project / "wheels", "rlnvround", "1.0", files={"rlnvround-1.0.dist-info/METADATA": metadata})
+    lock.write_text(lock.read_text().replace(before, hashlib.sha256(round_one.read_bytes()).hexdigest()))
+    relenv("bundle", project, "-o", project.parent / "two")
     text = lock.read_text()
     (hole,) = re.findall(r'\[\[packages\]\]\nname = "rlnvmore".*?(?=\n\[\[packages\]\]|\Z)', text, re.DOTALL)
     lock.write_text(text.replace(hole, ""))
-    outcome = relenv("bundle", project, "-o", project.parent / "two", check=False)
+    outcome = relenv("bundle", project, "-o", project.parent / "three", check=False)
     assert outcome.code == 3
     assert "does not fit the project: it lacks rlnvmore, which rlnvbelow requires" in outcome.errors[0]
 
