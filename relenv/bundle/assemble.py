@@ -275,14 +275,15 @@ def _refuse_holes(lock: Path, environment: Environment, *, but: str) -> None:
     Raises:
         ConfigError: it does.
     """
-    there = {canonicalize_name(one.name): one for one in installed(environment)}
-    for name, distribution in sorted(there.items()):
+    distributions = {canonicalize_name(one.name): one for one in installed(environment)}
+    there = {*distributions, but}
+    for name, distribution in sorted(distributions.items()):
         try:
             needs = here(distribution.requires or (), environment.interpreter)
         except InvalidRequirement:  # uv mends those of old packages
             continue
         for needed in needs:
-            if canonicalize_name(Requirement(needed).name) not in {*there, but}:
+            if canonicalize_name(Requirement(needed).name) not in there:
                 raise ConfigError(
                     f"{lock} does not fit the project: it lacks {needed}, which {name} requires",
                     hint="make it anew; lock = none passes it over",

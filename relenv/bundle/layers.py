@@ -263,12 +263,9 @@ def packs(context: Context, layer: Layer, compression: str) -> tuple[Pack, ...]:
                 found.append(Pack.open(path))
             except CacheError:
                 with working(context.ui, "Compressing what stays the same, once"):
-                    found.append(_pack(one, path, level, context.jobs, found))
+                    made = pack_tree(one.tree, path, level=level, jobs=context.jobs, but=found, digests=one.digests)
+                found.append(made)
     return tuple(found)
-
-
-def _pack(layer: Layer, path: Path, level: int, jobs: int, but: Sequence[Pack]) -> Pack:
-    return pack_tree(layer.tree, path, level=level, jobs=jobs, but=but, digests=layer.digests)
 
 
 def prepare(context: Context, interpreter: Interpreter) -> None:

@@ -283,11 +283,14 @@ def prune(root: Path, level: str, keep: frozenset[str], paths: Sequence[Path] | 
         keep: of `kept`.
         paths: where to look, below the bundle; None for everywhere.
     """
+    if level == NONE:
+        return
     for path in [root] if paths is None else paths:
-        whole = _rule(level, keep if _is_compiled(path) else keep | {SOURCES}, bytecode=False)
+        data = level == MAX and not _is_compiled(path)
+        whole = _rule(level, keep | {SOURCES} if data else keep, bytecode=False)
         if path != root and _above(whole, path.relative_to(root).as_posix()):
             remove_tree(path)
-        elif path.is_dir() and level != NONE:
+        elif path.is_dir():
             _prune(root, path, whole, level, keep)
 
 

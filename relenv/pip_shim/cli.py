@@ -79,9 +79,9 @@ SHORT = re.compile("-[qvUIh]*t.*", re.DOTALL)
 def _elsewhere(arguments: Sequence[str]) -> str:
     """Return what has pip install into another place: an option, or a variable that stands for it; else nothing."""
     for word in arguments:
-        name = word.partition("=")[0]
+        name = "--target" if SHORT.match(word) else word.partition("=")[0]
         for option, shortest in ELSEWHERE.items():
-            if (option.startswith(name) and name.startswith(shortest)) or (option == "--target" and SHORT.match(word)):
+            if option.startswith(name) and name.startswith(shortest):
                 return option
     variables = (f"PIP_{option.removeprefix('--').upper()}" for option in ELSEWHERE)
     return next((name for name in variables if os.environ.get(name)), "")

@@ -160,13 +160,14 @@ def _named_by(prefix: Path) -> Callable[[Path, str], bool]:
         # a link to our interpreter from elsewhere is ours, a virtual environment on top of it is not
         return Path(path).resolve().parent == home and not (folder.parent / "pyvenv.cfg").exists()
 
-    names = cache(lambda: generated(prefix))
-    return lambda script, path: is_ours(path) or (script.parent == prefix / "bin" and script.name in names())
+    is_generated = generated(prefix)
+    return lambda script, path: is_ours(path) or is_generated(script)
 
 
-def generated(prefix: Path) -> frozenset[str]:
-    """Return the names of the scripts that installers generate, of each package that is installed."""
-    return frozenset(name for site in site_packages(prefix) for name in _entry_points(site))
+def generated(prefix: Path) -> Callable[[Path], bool]:
+    """Return what tells whether a script is one that installers generate, for a package that is installed."""
+    names = cache(lambda: frozenset(name for site in site_packages(prefix) for name in _entry_points(site)))
+    return lambda script: script.parent == prefix / "bin" and script.name in names()
 
 
 def _entry_points(site: Path) -> Iterator[str]:

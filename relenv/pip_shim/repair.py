@@ -15,7 +15,7 @@ import stat
 import struct
 import sys
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -186,12 +186,8 @@ def rule(prefix: Path) -> Callable[[Path, str], bool]:
     What installers generate is for no other, and nobody writes an absolute path outside of the system's into a script
     that is to be installed: it is where the environment was once, or where another is of which this one is a copy.
     """
-    names = cache(lambda: records.generated(prefix))
-
-    def is_ours(script: Path, python: str) -> bool:
-        return not python.startswith(SYSTEM) or (script.parent == prefix / "bin" and script.name in names())
-
-    return is_ours
+    is_generated = records.generated(prefix)
+    return lambda script, python: not python.startswith(SYSTEM) or is_generated(script)
 
 
 def main() -> int:
