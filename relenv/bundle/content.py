@@ -114,21 +114,23 @@ def include(root: Path, project: Path, includes: Sequence[Include]) -> None:
     """Copy files and directories of the project into the bundle.
 
     Raises:
-        ConfigError: something is there already.
+        ConfigError: something is there already, or what is to be copied is neither file nor directory.
     """
     for one in includes:
         source, target = project / one.source, root / one.target
         if target.exists() and not (source.is_dir() and target.is_dir()):
             raise ConfigError(f"include: the bundle has a {one.target} already", hint="choose another place with `to`")
         target.parent.mkdir(parents=True, exist_ok=True)
-        for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
-            if not (path.is_file() or path.is_dir()):
-                what = "a link that leads nowhere" if path.is_symlink() else "neither a file nor a directory"
-                raise ConfigError(f"include: {path} is {what}", hint="remove it, or name what beside it is wanted")
-        if source.is_dir():
-            shutil.copytree(source, target, symlinks=False, dirs_exist_ok=True)
-        else:
-            shutil.copy2(source, target)
+        try:
+            if source.is_dir():
+                shutil.copytree(source, target, symlinks=False, dirs_exist_ok=True)
+            else:
+                shutil.copy2(source, target)
+        except (shutil.Error, shutil.SpecialFileError) as error:
+            # of a tree, all that could not be copied: the first of them is enough
+            path, _, why = error.args[0][0] if isinstance(error, shutil.Error) else (source, target, error)
+            hint = "a link that leads nowhere or in a circle, or a pipe? remove it, or name what beside it is wanted"
+            raise ConfigError(f"include: {path} cannot be copied: {why}", hint=hint) from error
 
 
 def exclude(root: Path, patterns: Sequence[str], whole: Path) -> None:
