@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import shutil
 from functools import partial
 from typing import TYPE_CHECKING
 
-from relenv.errors import CheckError, ConfigError
+from relenv.errors import CheckError, ConfigError, disk_full
 from relenv.pip_shim.records import mend, site_packages
 from relenv.pip_shim.scripts import trampoline
 from relenv.store import remove_tree
@@ -110,27 +111,50 @@ def targets_of(entries: Sequence[EntryPoint]) -> dict[str, str]:
     return {entry.name: entry.value.partition("[")[0].replace(" ", "") for entry in entries}
 
 
+WRITTEN = ("README.txt", "sbom.cdx.json")
+"""What a bundle gets at its top when all else is in it."""
+
+
 def include(root: Path, project: Path, includes: Sequence[Include]) -> None:
-    """Copy files and directories of the project into the bundle.
+    """Copy files and directories of the project into the bundle; nothing that is there is replaced.
 
     Raises:
         ConfigError: something is there already, or what is to be copied is neither file nor directory.
+        OutputError: the disk is full.
     """
     for one in includes:
         source, target = project / one.source, root / one.target
         if target.exists() and not (source.is_dir() and target.is_dir()):
-            raise ConfigError(f"include: the bundle has a {one.target} already", hint="choose another place with `to`")
+            raise _taken(one.target)
         target.parent.mkdir(parents=True, exist_ok=True)
+        copy = partial(_copy_new, root)
         try:
             if source.is_dir():
-                shutil.copytree(source, target, symlinks=False, dirs_exist_ok=True)
+                shutil.copytree(source, target, symlinks=False, dirs_exist_ok=True, copy_function=copy)
             else:
-                shutil.copy2(source, target)
+                copy(source, target)
         except (shutil.Error, shutil.SpecialFileError) as error:
             # of a tree, all that could not be copied: the first of them is enough
             path, _, why = error.args[0][0] if isinstance(error, shutil.Error) else (source, target, error)
             hint = "a link that leads nowhere or in a circle, or a pipe? remove it, or name what beside it is wanted"
             raise ConfigError(f"include: {path} cannot be copied: {why}", hint=hint) from error
+
+
+def _copy_new(root: Path, source: str | Path, target: str | Path) -> None:
+    """Copy a file to where there is none: what is there may be one with the store's."""
+    place = os.path.relpath(target, root)
+    if os.path.lexists(target) or place in WRITTEN:
+        raise _taken(place)
+    try:
+        shutil.copy2(source, target)
+    except OSError as error:  # copytree would go on, and say of each file that there is no room
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_full(f"include: {source} cannot be copied to {target}") from error
+        raise
+
+
+def _taken(place: str) -> ConfigError:
+    return ConfigError(f"include: the bundle has a {place} already", hint="choose another place with `to`")
 
 
 def exclude(root: Path, patterns: Sequence[str], whole: Path) -> None:

@@ -103,11 +103,11 @@ def refuse(name: str, path: Path) -> None:
     hint = "remove it, or choose another place with --output"
     if name == "dir" and path.exists():
         raise OutputError(f"{path} exists already", hint=hint)
-    if path.is_file() and path.stat().st_size and not path.name.endswith(ENDINGS) and not _is_packed(path):
+    endings = (".tar", *(form.suffix for form in FORMATS.values() if form.suffix))
+    if path.is_file() and path.stat().st_size and not path.name.endswith(endings) and not _is_packed(path):
         raise OutputError(f"{path} exists already, and is no bundle", hint=hint)
 
 
-ENDINGS = (".zip", ".tar.gz", ".tar.zst", ".run", ".tar")
 MAGICS = (b"PK\3\4", b"PK\5\6", b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 
 

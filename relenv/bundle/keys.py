@@ -14,6 +14,8 @@ from relenv.bundle.backends import DEFAULT
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+INDEX = r"(https?|file)://\S+"
+"""The address of a package index, as pip and uv take it (PEP 503)."""
 PRUNE = ("none", "safe", "max")
 """How much is left out of a bundle; each does what the one before it does."""
 LONGEST_NAME = 200
@@ -80,6 +82,17 @@ def matching(pattern: str, what: str) -> Shape:
         what=what,
         schema={"type": "string", "pattern": f"^({pattern})$"},
         accept=lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None,
+    )
+
+
+def listed(pattern: str, what: str) -> Shape:
+    """Return the shape of a list of texts that a regular expression describes."""
+    one = matching(pattern, what)
+    return Shape(
+        what=what,
+        schema={"type": "array", "items": one.schema},
+        accept=lambda value: isinstance(value, list) and all(map(one.accept, value)),
+        many=True,
     )
 
 
@@ -382,17 +395,6 @@ SETTINGS = Shape(
 )
 
 
-def listed(pattern: str, what: str) -> Shape:
-    """Return the shape of a list of texts that a regular expression describes."""
-    one = matching(pattern, what)
-    return Shape(
-        what=what,
-        schema={"type": "array", "items": one.schema},
-        accept=lambda value: isinstance(value, list) and all(map(one.accept, value)),
-        many=True,
-    )
-
-
 UNIT_NAME = r"[A-Za-z0-9][\w:.-]{0,200}"
 """Of a unit, without what comes behind its last dot (systemd.unit(5))."""
 
@@ -595,14 +597,14 @@ KEYS: dict[str, Key] = {
         metavar="GROUP",
     ),
     "index-url": Key(
-        shape=TEXT,
+        shape=matching(INDEX, "the address of a package index: https://..., http://... or file:///..."),
         summary="the package index, in place of the one that pip is configured for",
         example='"https://pypi.example.org/simple"',
         default="",
         metavar="URL",
     ),
     "extra-index-url": Key(
-        shape=TEXTS,
+        shape=listed(INDEX, "a list of addresses of package indexes: https://..., http://... or file:///..."),
         summary="further package indexes",
         example='["https://example.org/simple"]',
         default=[],

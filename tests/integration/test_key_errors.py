@@ -65,6 +65,7 @@ MISTAKES: list[tuple[str, int, str]] = [
     ('groups = ["broken"]', 3, "[dependency-groups] is not in order"),
     ('lock = "absent.lock"', 3, "absent.lock"),
     ('find-links = ["absent"]', 8, "rlnvplain"),
+    ('index-url = "example.org/simple"', 3, "`index-url` must be the address of a package index"),
     ('index-url = "http://127.0.0.1:9/simple"\nfind-links = []', 8, "rlnvplain"),
     ('only-binary = [":all:"]\nextras = ["more"]\nglibc = "2.17"', 8, "rlnvnew"),
     ('glibc = "2.17"\nextras = ["more"]', 8, "rlnvnew"),

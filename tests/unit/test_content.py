@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from relenv.bundle.config import Include
 from relenv.bundle.content import include
-from relenv.errors import ConfigError
+from relenv.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,3 +52,33 @@ def test_what_cannot_be_copied_is_named_once(
         include(tmp_path / "bundle", data.parent, [Include(source=source, target="share/data")])
     assert caught.value.message.count("cannot be copied") == 1
     assert len(caught.value.message) < 1000
+
+
+def test_nothing_that_is_there_is_replaced(data: Path, tmp_path: Path) -> None:
+    # as the files of a bundle are one with the store's
+    bundle, store = tmp_path / "bundle", tmp_path / "store"
+    bundle.mkdir()
+    store.write_text("of the interpreter")
+    (bundle / "plain").hardlink_to(store)
+    with pytest.raises(ConfigError, match="include: the bundle has a plain already"):
+        include(bundle, data.parent, [Include(source="data", target=".")])
+    assert store.read_text() == "of the interpreter"
+
+
+@pytest.mark.parametrize("name", ["README.txt", "sbom.cdx.json"])
+def test_what_the_bundle_gets_later_is_not_lost(data: Path, tmp_path: Path, name: str) -> None:
+    (data / name).write_text("the project's")
+    (tmp_path / "bundle").mkdir()
+    with pytest.raises(ConfigError, match=f"include: the bundle has a {name} already"):
+        include(tmp_path / "bundle", data.parent, [Include(source="data", target=".")])
+    include(tmp_path / "bundle", data.parent, [Include(source="data", target="share/app")])
+    assert (tmp_path / "bundle/share/app" / name).read_text() == "the project's"
+
+
+def test_a_full_disk_is_called_one(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: str, target: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
+
+    monkeypatch.setattr(shutil, "copy2", full)
+    with pytest.raises(OutputError, match=r"plain cannot be copied to .*: the disk is full"):
+        include(tmp_path / "bundle", data.parent, [Include(source="data", target="share")])
