@@ -320,6 +320,8 @@ OPENSSL = _family(
             ),
             env=(("CFLAGS", "-O2 -pipe"),),
         ),
+        # what every handshake computes, in C alone: one is 1.06 times as quick, for 12 kB
+        Run(argv=("sh", "-ec", "echo 'crypto/ml_kem/libcrypto-shlib-ml_kem.o: CFLAGS += -O3' >> Makefile")),
         Run(argv=("make", "build_generated")),
         Run(argv=("make", "libcrypto.so", "libssl.so")),
         Copy(pattern="{src}/lib*.so*", into="{out}/lib"),
