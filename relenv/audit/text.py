@@ -37,8 +37,10 @@ GENERATED = (
 """What a build writes of itself: globs of files of ours."""
 
 BUILD_PATH = re.compile(
-    # Not part of a longer word or path, nor of a URL. The slash comes first: re looks for that quickly.
-    rb"/(?<![\w.:/})~-]/)(?:home/[\w.-]+/|root/|builds?/|github/|__w/|project/|workspace/|work/"
+    # Not part of a longer word or path, nor of a URL or behind the letter of a drive; but maybe of an option, as in
+    # -I/root/x, or of a list, as in /x:/root/y. The slash comes first: re looks for that quickly.
+    rb"/(?:(?<![\w.:/})~-]/)|(?<=-[BILR]/)(?<![\w./})~-]-[BILR]/)|(?<=:/)(?<![^\w./-][A-Za-z]:/))"
+    rb"(?:home/[\w.-]+/|root/|builds?/|github/|__w/|project/|workspace/|work/"
     rb"|(?:var/)?tmp/(?:pip-|build|tmp\w|relenv)|usr/src/)[\w.+@/-]*"
 )
 """Where things are built, on this machine or another."""
@@ -53,8 +55,9 @@ _TIMESTAMP = bytes(4)
 _SHORTEST_HOST = 6
 _SHORT = 2
 """Slashes in `/root/`: any longer path is no part of another one by chance."""
-_BEGINNING = re.compile(rb"[^\w.$})~-]\Z|[zZ\xda\xfa].\Z", re.DOTALL)
-"""What may stand before a path: no letter as in `/src/root/`, or a string's type and length in a .pyc (marshal)."""
+_BEGINNING = re.compile(rb"[^\w.$})~-]\Z|-[BILR]\Z|[zZ\xda\xfa].\Z", re.DOTALL)
+"""What may stand before a path: no letter as in `/src/root/`, unless an option's as in `-I/root/`; or, in a .pyc, a
+string's type and length (marshal)."""
 _MARSHALLED = re.compile(rb"[zZ\xda\xfa](.)\Z", re.DOTALL)
 """The type and the length of a short string, before it."""
 _LONGER = re.compile(rb"[\w.-]")

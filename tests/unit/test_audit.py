@@ -115,7 +115,26 @@ def test_no_build_directory_is_in_what_a_build_wrote(root: Path, name: str, said
 
 
 @pytest.mark.parametrize(
-    "said", ["Tools/build/x.py", "https://x.org/build/y", "$(srcdir)/build/", "${prefix}/root/", f"{TMP}/perf-%d"]
+    "said",
+    [
+        *("-L/home/ci/deps/lib", "-O2 -I/root/openssl/include", "'-B/builds/gcc/'", "-Wl,-R/root/lib"),
+        *("/x:/home/ci/y", "/usr/lib:/root/lib", ":/home/ci/y", "$(HERE):/builds/lib"),
+    ],
+)
+def test_a_build_directory_is_found_in_options_and_lists(root: Path, said: str) -> None:
+    put(root, "lib/python3.13/config-3.13-x/Makefile", f"A={said}\n")
+    (one,) = findings(root)
+    assert (one.check, one.file) == ("leak", "lib/python3.13/config-3.13-x/Makefile")
+    assert one.what.partition(": ")[2].startswith(("/home/", "/root/", "/builds/"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("Tools/build/x.py", "https://x.org/build/y", "$(srcdir)/build/", "${prefix}/root/", f"{TMP}/perf-%d"),
+        *("http://host/home/x/y", "http://host:80/home/x/y", "file:///home/x/y", "foo/home/x/y", "C:/build/x"),
+        *("some-I/home/x/y", "-L./root/x"),
+    ],
 )
 def test_what_only_looks_like_one_is_none(root: Path, said: str) -> None:
     put(root, "lib/python3.13/config-3.13-x/Makefile", f"X={said}\n")
@@ -128,11 +147,13 @@ def test_a_short_home_is_not_found_inside_other_paths(root: Path) -> None:
     with opened(root) as tree:
         assert list(text.check(tree, place)) == []
     put(root, "lib/python3.13/a.py", "'/opt/devtoolset/root/usr' '/root/usr'\n")
+    put(root, "lib/python3.13/c.py", "'-I/root/usr'\n")
     put(root, "lib/python3.13/__pycache__/b.pyc", SETTLED + b"\xda\x09/root/usr")
     with opened(root) as tree:
         assert [one.file for one in text.check(tree, place)] == [
             "lib/python3.13/__pycache__/b.pyc",
             "lib/python3.13/a.py",
+            "lib/python3.13/c.py",
         ]
 
 
