@@ -51,7 +51,7 @@ def audit(tree: Tree, place: Place, *, work: Path | None = None) -> Report:
         python=tree.python,
         files=len(tree.files),
         binaries=len(facts),
-        floor=floor(facts),
+        floor=floor(tree, facts),
         findings=tuple(sorted(findings, key=lambda one: (list(Severity).index(one.severity), one.file, one.what))),
     )
 

@@ -66,6 +66,8 @@ class Binary:
     """Little-endian."""
     program: bool = False
     """Has an interpreter: is started, not loaded."""
+    interpreter: str = ""
+    """The dynamic linker that it is started by, as the kernel looks for it."""
     dynamic: bool = False
     needed: tuple[str, ...] = ()
     soname: str = ""
@@ -135,12 +137,14 @@ def _read(path: str, image: mmap.mmap) -> Binary | None:
     segments = {segment["p_type"]: segment for segment in elf.iter_segments()}
     machine = elf["e_machine"]
     stack = segments.get("PT_GNU_STACK")
+    interpreter = segments.get("PT_INTERP")
     facts: dict[str, Any] = {
         "path": path,
         "machine": str(machine),
         "bits": elf.elfclass,
         "little": elf.little_endian,
-        "program": "PT_INTERP" in segments,
+        "program": interpreter is not None,
+        "interpreter": interpreter.data().partition(b"\0")[0].decode("utf-8", "replace") if interpreter else "",
         "relro": "PT_GNU_RELRO" in segments,
         "execstack": bool(stack["p_flags"] & _EXECUTABLE) if stack else machine in _STACK_BY_DEFAULT,
         "kernel": _kernel(elf),

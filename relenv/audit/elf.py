@@ -12,6 +12,7 @@ from relenv.audit.binary import Binary, Broken, Symbol
 from relenv.audit.closure import Closure, closures, expand
 from relenv.audit.grouping import per_package
 from relenv.audit.model import Finding, Floor, Severity
+from relenv.platforms import PLATFORMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -57,6 +58,9 @@ UNLINKED = {
 }
 """What modules use of glibc without being linked with it: bin/python3 has loaded it when they are."""
 
+LOADERS = {(f"EM_{row.machine.upper()}", 64): f"/{row.loader}" for row in PLATFORMS.values() if row.system == "Linux"}
+"""Where the programs of a machine and its bits look for their dynamic linker (PT_INTERP)."""
+
 _SYMBOLS_SHOWN = 3
 _VERSION = re.compile(r"(GLIBC|GLIBCXX|CXXABI|GCC)_(\d+(?:\.\d+)*)")
 _RELR = "GLIBC_ABI_DT_RELR"
@@ -70,7 +74,7 @@ def check(tree: Tree, facts: Iterable[Binary | Broken]) -> Iterator[Finding]:
     yield from _broken(tree, [one for one in found if isinstance(one, Broken)])
     every = [one for one in found if isinstance(one, Binary)]
     yield from _hollow(tree, {one.path for one in found})
-    main = next((one for one in every if one.path == tree.program), None)
+    main = _main(tree, every)
     if main is None:
         yield Finding(
             severity=Severity.ERROR,
@@ -80,9 +84,10 @@ def check(tree: Tree, facts: Iterable[Binary | Broken]) -> Iterator[Finding]:
             hint="make the environment anew",
         )
         return
-    fitting = [one for one in every if _kind(one) == _kind(main)]
+    fitting = _fitting(every, main)
     yield from _strangers(tree, [one for one in every if one not in fitting], main)
     yield from _by_rule(tree, fitting)
+    yield from _loaders(tree, fitting)
     yield from _search_paths(tree, fitting)
     yield from _versions(tree, fitting)
     found_closures = closures(tree, [one for one in fitting if one.dynamic], main)
@@ -90,9 +95,21 @@ def check(tree: Tree, facts: Iterable[Binary | Broken]) -> Iterator[Finding]:
     yield from _symbols(tree, found_closures, main)
 
 
-def floor(facts: Iterable[Binary | Broken]) -> Floor | None:
-    """Return the oldest glibc that every file can be loaded with, and the first file that asks for it."""
-    needs = [(_glibc(one), one.path) for one in facts if isinstance(one, Binary) and _glibc(one)]
+def _main(tree: Tree, every: Iterable[Binary]) -> Binary | None:
+    return next((one for one in every if one.path == tree.program), None)
+
+
+def _fitting(every: Iterable[Binary], main: Binary) -> list[Binary]:
+    """Return the files that a machine can load on which bin/python3 runs."""
+    return [one for one in every if _kind(one) == _kind(main)]
+
+
+def floor(tree: Tree, facts: Iterable[Binary | Broken]) -> Floor | None:
+    """Return the oldest glibc that every file for the tree's machine loads with, and the first file to ask for it."""
+    every = [one for one in facts if isinstance(one, Binary)]
+    main = _main(tree, every)
+    fitting = _fitting(every, main) if main else every
+    needs = [(version, one.path) for one in fitting if (version := _glibc(one))]
     if not needs:
         return None
     highest = max(version for version, _ in needs)
@@ -222,6 +239,34 @@ def _by_rule(tree: Tree, found: Sequence[Binary]) -> Iterator[Finding]:
                 "ld.so before 2.36 is given it as an argument",
                 hint="objcopy --remove-section .note.ABI-tag",
             )
+
+
+def _loaders(tree: Tree, found: Sequence[Binary]) -> Iterator[Finding]:
+    """Yield the programs that only machines can start which have a dynamic linker where others have none."""
+    theirs: dict[str, list[str]] = {}
+    for one in found:
+        usual = LOADERS.get((one.machine, one.bits), one.interpreter)
+        if one.interpreter in ("", usual):
+            continue
+        if tree.package(one.path):
+            theirs.setdefault(one.interpreter, []).append(one.path)
+        else:
+            yield Finding(
+                severity=Severity.ERROR,
+                check="loader",
+                file=one.path,
+                what=f"is started by {one.interpreter}, which other machines lack",
+                hint=f"patchelf --set-interpreter {usual}",
+            )
+    for interpreter, paths in theirs.items():
+        yield from per_package(
+            tree,
+            paths,
+            severity=Severity.WARNING,
+            check="loader",
+            what=f"is started by {interpreter}, which most machines lack",
+            hint="have it installed there, or install a version of its package for glibc",
+        )
 
 
 def _search_paths(tree: Tree, found: Sequence[Binary]) -> Iterator[Finding]:

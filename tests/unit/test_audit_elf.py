@@ -178,16 +178,48 @@ def test_programs_for_other_machines_are_data() -> None:
     assert found(arm) == [("note", "machine", arm.path)]
 
 
+@pytest.mark.parametrize("loader", ["/opt/glibc/ld.so", "/lib/ld-musl-x86_64.so.1", "ld.so"])
+def test_a_program_is_started_by_the_loader_that_every_machine_has(loader: str) -> None:
+    python = replace(PYTHON, interpreter=loader)
+    (one,) = elf.check(tree(), (python,))
+    assert (one.severity, one.check, one.file) == ("error", "loader", "bin/python3")
+    assert loader in one.what
+    assert one.hint == "patchelf --set-interpreter /lib64/ld-linux-x86-64.so.2"
+    tool = binary(f"{SITE}/pkg/tool", program=True, interpreter=loader)
+    assert found(tool) == [("warning", "loader", tool.path)]
+    assert found(replace(tool, interpreter="/lib64/ld-linux-x86-64.so.2")) == []
+    stranger = replace(tool, machine="EM_AARCH64")
+    assert found(stranger) == [("note", "machine", tool.path)]
+    # of which machines no loader is known, nothing is said
+    other = [replace(one, machine="EM_PPC64", interpreter=loader) for one in (PYTHON, tool)]
+    assert list(elf.check(tree(), other)) == []
+    arm = replace(PYTHON, machine="EM_AARCH64", interpreter="/lib/ld-linux-aarch64.so.1")
+    assert list(elf.check(tree(), (arm,))) == []
+
+
 def test_the_floor_names_who_raises_it() -> None:
     low = replace(PYTHON, requires=(Requirement(library="libc.so.6", version="GLIBC_2.9"),))
     high = binary(WHEEL, requires=(Requirement(library="libc.so.6", version="GLIBC_2.28"),))
-    assert elf.floor([]) is None
-    one = elf.floor([low])
+    assert elf.floor(tree(), []) is None
+    one = elf.floor(tree(), [low])
     assert one is not None
     assert (one.version, one.file) == ("2.9", "bin/python3")
-    both = elf.floor([low, high])
+    both = elf.floor(tree(), [low, high])
     assert both is not None
     assert (both.version, both.file) == ("2.28", WHEEL)
+
+
+def test_programs_for_other_machines_do_not_raise_the_floor() -> None:
+    low = replace(PYTHON, requires=(Requirement(library="libc.so.6", version="GLIBC_2.9"),))
+    needs = (Requirement(library="libc.so.6", version="GLIBC_2.34"),)
+    arm = binary(f"{SITE}/pkg/data/tool-arm64", machine="EM_AARCH64", program=True, requires=needs)
+    one = elf.floor(tree(), [low, arm])
+    assert one is not None
+    assert (one.version, one.file) == ("2.9", "bin/python3")
+    # without a program whose machine is the tree's, all count
+    alone = elf.floor(tree(), [arm])
+    assert alone is not None
+    assert alone.version == "2.34"
 
 
 def test_the_host_library_is_named_with_its_version() -> None:
@@ -264,6 +296,16 @@ def test_facts_are_read_from_a_file(compile_c: Compile, tmp_path: Path) -> None:
     assert (two.bind_now, two.execstack) == (False, True)
     assert two.undefined == {Symbol("given", "V_1", "libgiven.so.1"), Symbol("lacking", "", "")}
     assert two.requires == (Requirement(library="libgiven.so.1", version="V_1"),)
+
+
+def test_the_loader_is_read_from_a_file(compile_c: Compile) -> None:
+    code = "void _start(void) { for (;;); }"
+    program = compile_c("program", code, "-fPIE", "-pie", "-Wl,--dynamic-linker,/opt/glibc/ld.so")
+    library = compile_c("libx.so", "int x;", "-shared", "-fPIC")
+    one, two = read(program, library)
+    assert isinstance(one, Binary)
+    assert isinstance(two, Binary)
+    assert [(one.program, one.interpreter), (two.program, two.interpreter)] == [(True, "/opt/glibc/ld.so"), (False, "")]
 
 
 def test_a_file_without_section_headers_says_the_same(compile_c: Compile) -> None:
