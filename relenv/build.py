@@ -217,7 +217,10 @@ class _Run:
 
 def _jobserver_option(make: str) -> str:
     """Return what this make calls the option: it was renamed in GNU make 4.2."""
-    first = process.run([make, "--version"]).splitlines()[:1]
+    try:
+        first = process.run([make, "--version"]).splitlines()[:1]
+    except process.CommandError:  # as others' do
+        first = []
     version = re.search(r"GNU Make (\d+)\.(\d+)", "".join(first))
     if not version:
         raise HostError(f"{make} is not GNU make", hint="install GNU make, and have it first in PATH as make")

@@ -205,6 +205,18 @@ def test_a_missing_program_is_named_with_the_command_that_installs_it(cache: Cac
     assert caught.value.hint.endswith("make perl")
 
 
+@pytest.mark.parametrize("answer", ["echo 'BSD make 1.1'", "echo 'make: unknown option -- -' >&2; exit 2", "kill $$"])
+def test_a_make_that_is_not_gnus_is_named(answer: str, cache: Cache, tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "make").write_text(f"#!/bin/sh\n{answer}\n")
+    (tools / "make").chmod(0o755)
+    environ = {"PATH": f"{tools}:{os.environ['PATH']}"}
+    with pytest.raises(HostError, match=f"^{tools}/make is not GNU make$") as caught:
+        _build(_plan(_recipe("thing")), cache, tmp_path, environ=environ)
+    assert "install GNU make" in caught.value.hint
+
+
 def test_two_at_once_build_once(cache: Cache, tmp_path: Path) -> None:
     count = tmp_path / "count"
     plan = _plan(_recipe("thing", _sh(f"echo x >> {count}; sleep 0.5")))
