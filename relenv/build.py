@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
 from relenv import process
-from relenv.errors import BuildError, CacheError, HostError, OutputError, RelenvError, disk_full
+from relenv.errors import FULL, BuildError, CacheError, HostError, OutputError, RelenvError, disk_full, first_of
 from relenv.host import find_tools, lay_tools
 from relenv.recipes.model import BUILD_ENV, PREFIX, SYMBOLS, Copy, Remove, Replace, Run, Step, Unpack, Write
 from relenv.store import remove_tree, write_text
@@ -389,15 +389,7 @@ class _NodeBuild:
                 pass_fds=(self.run.budget.read, self.run.budget.write),
             )
         except process.CommandError as error:
-            raise self._failure(error, log) from error
-
-    def _failure(self, error: process.CommandError, log: Path) -> RelenvError:
-        if error.disk_full:
-            return disk_full(f"{self.node.label} in {self.work}")
-        words = " ".join(error.argv[:2]) if len(error.argv) > 1 else error.argv[0]
-        return BuildError(
-            f"{self.node.label}: {words} failed ({error.how})", detail=error.tail, hint=f"full log: {log}"
-        )
+            raise error.refusal(self.node.label, self.work, hint=f"full log: {log}") from error
 
     def _unpack(self, step: Unpack) -> None:
         data = (files(step.package) / step.filename).read_bytes()
@@ -436,8 +428,11 @@ def _rewrite(file: Path, text: str) -> None:
 
 
 def _io_error(error: OSError, node: Node, work: Path) -> RelenvError:
+    first = first_of(error)
+    if first.errno in FULL:
+        return disk_full(f"{node.label} in {work}")
     return OutputError(
-        f"{node.label}: {error.strerror or error} ({error.filename or work})",
+        f"{node.label}: {first.strerror or first} ({first.filename or work})",
         hint=f"the build takes place in {work}; RELENV_DATA chooses another file system",
     )
 

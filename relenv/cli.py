@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from relenv import __version__
 from relenv.commands import COMMANDS
 from relenv.commands.options import looks
-from relenv.errors import CacheError, OutputError, RelenvError, UsageError, disk_full
+from relenv.errors import FULL, CacheError, OutputError, RelenvError, UsageError, disk_full, first_of
 
 # What takes time to import is imported inside the boundary: ctrl-C may come while it is.
 if TYPE_CHECKING:
@@ -176,10 +176,11 @@ def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - 
 
 
 def _from_os(error: OSError, cache: Path | None) -> RelenvError:
+    error = first_of(error)
     place = error.filename or "a file, or standard output"
     if error.errno == errno.EACCES and cache and str(place).startswith(f"{cache.resolve()}{os.sep}"):
         return CacheError(f"{place}: {error.strerror}", hint="is it another user's? RELENV_DATA names another cache")
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return disk_full(place)
     return OutputError(f"{place}: {error.strerror or error}")
 

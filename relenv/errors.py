@@ -5,6 +5,9 @@ Only `relenv.cli.main` prints these and exits. README.md lists the codes.
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from typing import ClassVar
 
 
@@ -88,6 +91,10 @@ class OutputError(RelenvError):
     exit_code = 10
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system calls a full disk, or a user's share of it."""
+
+
 def disk_full(what: object, place: str = "RELENV_DATA") -> OutputError:
     """Return the error for a full disk (ENOSPC, EDQUOT).
 
@@ -96,6 +103,21 @@ def disk_full(what: object, place: str = "RELENV_DATA") -> OutputError:
         place: what says where that is.
     """
     return OutputError(f"{what}: the disk is full", hint=f"make room, or let {place} be a directory on another disk")
+
+
+def first_of(error: OSError) -> OSError:
+    """Return the first of the errors that shutil.copytree gathers, as the one it was; any other error as it is.
+
+    It keeps the texts alone, one for each file that was not copied: thousands where the disk is full.
+    """
+    gathered = error.args[0] if error.args else None
+    if not isinstance(gathered, list) or not gathered:
+        return error
+    source, target, why = map(str, gathered[0])
+    found = re.match(r"\[Errno (\d+)\] ", why)
+    number, what = (int(found[1]), os.strerror(int(found[1]))) if found else (0, why)
+    place = source if source in why and target not in why else target
+    return OSError(number, what, place)
 
 
 class CacheError(RelenvError):

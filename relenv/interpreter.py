@@ -159,14 +159,23 @@ def build_interpreter(context: Context, releases: tuple[Recipe, ...]) -> Interpr
                     " built with a profile"
                 )
             artifacts = build(plan, context.workshop())
-            work = context.ui.work(f"Laying out Python {version}")
-            try:
-                with context.cache.beside(root) as partial:
-                    lay_out(partial, plan, artifacts, toolchain=toolchain, key=key)
-            finally:
-                work.drop()
+            with _laying_out(context, interpreter) as partial:
+                lay_out(partial, plan, artifacts, toolchain=toolchain, key=key)
             context.ui.step(f"Python {version} is ready")
     return interpreter
+
+
+@contextmanager
+def _laying_out(context: Context, interpreter: Interpreter) -> Iterator[Path]:
+    """Give the directory to lay an interpreter out in; what fails there is an error of the build."""
+    work = context.ui.work(f"Laying out Python {interpreter.version}")
+    try:
+        with context.cache.beside(interpreter.root) as partial:
+            yield partial
+    except process.CommandError as error:
+        raise error.refusal(f"Python {interpreter.version}", context.cache.work) from error
+    finally:
+        work.drop()
 
 
 def key_of(plan: Plan) -> str:

@@ -8,7 +8,7 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING
 
-from relenv.errors import HostError
+from relenv.errors import BuildError, HostError, RelenvError, disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +37,19 @@ class CommandError(Exception):
     def disk_full(self) -> bool:
         """Whether the last it said was that there is no room (ENOSPC, EDQUOT)."""
         return any(text in self.tail for text in ("No space left on device", "Disk quota exceeded"))
+
+    def refusal(self, what: str, place: Path, *, hint: str = "") -> RelenvError:
+        """Return the error for users: that the disk is full if that is why, else that a build failed.
+
+        Args:
+            what: what was to be made: `Python 3.13.15`.
+            place: where.
+            hint: what to do if the disk is not full.
+        """
+        if self.disk_full:
+            return disk_full(f"{what} in {place}")
+        words = " ".join(self.argv[:2])
+        return BuildError(f"{what}: {words} failed ({self.how})", detail=self.tail, hint=hint)
 
 
 _running: set[subprocess.Popen[bytes]] = set()

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
 import threading
 import time
@@ -14,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from relenv import process
-from relenv.build import Artifact, Budget, Workshop, build
+from relenv.build import Artifact, Budget, Workshop, _io_error, build
+from relenv.context import Context
 from relenv.errors import BuildError, HostError, OutputError, SourceError
+from relenv.interpreter import Interpreter, _laying_out
 from relenv.plan import Plan, make_plan
 from relenv.platforms import PLATFORMS
 from relenv.recipes.model import Copy, Recipe, Remove, Replace, Run, Source, Step, Write
@@ -192,6 +195,34 @@ def test_a_full_disk_is_named(cache: Cache, tmp_path: Path) -> None:
     recipe = _recipe("thing", _sh("echo 'cc1: No space left on device'; exit 1"))
     with pytest.raises(OutputError, match="the disk is full"):
         _build(_plan(recipe), cache, tmp_path)
+
+
+def test_a_disk_that_is_full_while_files_are_copied_is_named(tmp_path: Path) -> None:
+    (node,) = _plan(_recipe("thing")).nodes
+    why = "[Errno 28] No space left on device: '/a/0' -> '/b/0'"
+    error = _io_error(shutil.Error([(f"/a/{n}", f"/b/{n}", why) for n in range(1000)]), node, tmp_path)
+    assert error.message == f"thing 1 in {tmp_path}: the disk is full"
+    error = _io_error(shutil.Error([("/a", "/b", "[Errno 31] Too many links: '/a' -> '/b'")] * 9), node, tmp_path)
+    assert error.message == "thing 1: Too many links (/b)"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "message"),
+    [
+        ("strip: x: No space left on device", OutputError, r"^Python 3\.13\.15 in .*/work: the disk is full$"),
+        ("OSError: Disk quota exceeded", OutputError, "the disk is full$"),
+        ("strip: x: bad value", BuildError, r"^Python 3\.13\.15: sh -c failed \(exit 3\)$"),
+    ],
+)
+def test_what_fails_while_an_interpreter_is_laid_out_is_no_bug(
+    said: str, kind: type[Exception], message: str, cache: Cache
+) -> None:
+    context = Context(environ={"RELENV_DATA": str(cache.root)}, ui=open_ui(quiet=True), jobs=1)
+    root = cache.store / "python-3.13.15-0"
+    interpreter = Interpreter(root=root, version="3.13.15", triplet="x86_64-linux-gnu", key="0")
+    with pytest.raises(kind, match=message), _laying_out(context, interpreter):
+        process.run(["sh", "-c", f"echo '{said}'; exit 3"])
+    assert not list(cache.work.iterdir())
 
 
 def test_a_missing_program_is_named_with_the_command_that_installs_it(cache: Cache, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -31,6 +32,35 @@ def test_an_error_of_the_system_has_its_kind(number: int, place: str, kind: type
     error = _from_os(OSError(number, os.strerror(number), str(tmp_path / place)), tmp_path / "cache")
     assert type(error) is kind
     assert place in error.message
+
+
+def gathered(number: int, *names: str) -> shutil.Error:
+    """Return what copytree raises for files that it could not copy from one directory to another."""
+    text = str(OSError(number, os.strerror(number), "/from/x"))
+    return shutil.Error([(f"/from/{name}", f"/to/{name}", text) for name in names])
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_of_all_the_files_for_which_there_is_no_room_one_is_named(number: int) -> None:
+    error = _from_os(gathered(number, *map(str, range(1000))), None)
+    assert (type(error), error.message) == (OutputError, "/to/0: the disk is full")
+    assert "make room" in error.hint
+
+
+def test_of_all_the_files_that_cannot_be_copied_one_is_named(tmp_path: Path) -> None:
+    error = _from_os(gathered(errno.EACCES, "x", "y"), None)
+    assert error.message == "/from/x: Permission denied"
+    strange = shutil.SpecialFileError("`/from/p` is a named pipe")
+    assert _from_os(shutil.Error([("/from/p", "/to/p", str(strange))]), None).message.endswith("is a named pipe")
+    assert "`x`" in _from_os(shutil.Error("`x` is `x`"), None).message
+    # as copytree raises it
+    (tmp_path / "from/deep").mkdir(parents=True)
+    os.mkfifo(tmp_path / "from/deep/pipe")
+    with pytest.raises(shutil.Error) as caught:
+        shutil.copytree(tmp_path / "from", tmp_path / "to")
+    message = _from_os(caught.value, None).message
+    assert "deep/pipe" in message
+    assert "[(" not in message
 
 
 @pytest.mark.parametrize("words", ["-q versions", "versions -q", "-q toolchain list", "toolchain list -q"])
