@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from relenv import process
-from relenv.errors import BuildError
+from relenv.errors import BuildError, disk_full
 from relenv.store import remove_tree
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def compile_tree(
 
     Raises:
         BuildError: the interpreter failed. A file that does not compile is left without bytecode.
+        OutputError: the disk is full.
     """
     if not paths:
         return
@@ -58,20 +59,24 @@ def compile_tree(
         for stale in [path] if path.name == CACHE else sorted(path.rglob(CACHE)):
             remove_tree(stale)
     python = ("-s", "-P", "-B", "-W", "ignore", *(() if columns else ("-X", "no_debug_ranges")))
-    options = ("-q", "-q", "-f", *(("-b",) if sourceless else ()), "--invalidation-mode", "unchecked-hash", "-x", SKIP)
+    # one -q: what went wrong is said
+    options = ("-q", "-f", *(("-b",) if sourceless else ()), "--invalidation-mode", "unchecked-hash", "-x", SKIP)
     argv = [root / "bin" / "python3", *python, "-m", "compileall", *options, "-s", str(root)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(partial(_compile, argv), _shares(paths)))
+        list(pool.map(partial(_compile, root, argv), _shares(paths)))
     if sourceless:
         _drop_sources(paths, stays)
 
 
-def _compile(argv: Sequence[str | Path], paths: Sequence[Path]) -> None:
+def _compile(root: Path, argv: Sequence[str | Path], paths: Sequence[Path]) -> None:
     try:
         # not -I, which passes over the seed
         process.run([*argv, *paths], env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"})
     except process.CommandError as error:
-        if error.status != 1:  # some file of some package is not meant to compile
+        # compileall exits with 1 for either: bytecode that was not written, and a file that is not meant to compile
+        if error.disk_full:
+            raise disk_full(f"bytecode in {root}") from error
+        if error.status != 1:
             raise BuildError(f"bytecode cannot be compiled ({error.how})", detail=error.tail) from error
 
 
