@@ -10,8 +10,9 @@ from relenv.plan import make_plan
 from relenv.recipes.cpython import CPYTHON, recipe_for
 from relenv.recipes.libraries import LIBRARIES
 from relenv.recipes.toolchain import AIM, PARTS
-from relenv.release import TOOLCHAIN, packed_name
+from relenv.release import TOOLCHAIN
 from relenv.sources import cached_tarball
+from relenv.store import packed_name
 from relenv.toolchain import directory_for, pinned, present
 from relenv.training import aim_for
 

@@ -21,7 +21,7 @@ from relenv.recipes.cpython import CPYTHON, DEFAULT_SERIES, recipe_for, series_o
 from relenv.recipes.libraries import LIBRARIES
 from relenv.recipes.profiles import PROFILES, profile_for
 from relenv.sources import cached_tarball
-from relenv.store import remove_tree
+from relenv.store import packed_name, remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -290,10 +290,11 @@ def fetch_sources(context: Context, releases: tuple[Recipe, ...]) -> list[Obtain
 
 def forget(context: Context, releases: tuple[Recipe, ...]) -> None:
     """Remove from the store what building one of these releases made, so that it is made anew."""
-    cache = context.cache
     plan = resolve_plan(context, releases)
+    cache, version = context.cache, plan.aim.recipe.version
     names = [node.slug for node in plan.nodes]
-    names += [path.name for path in cache.store.glob(f"python-{plan.aim.recipe.version}-*")]
+    for pattern in (f"python-{version}-*", packed_name(version, "*")):
+        names += [path.name for path in cache.store.glob(pattern)]
     for name in names:
         with cache.lock(name, context.ui), suppress(FileNotFoundError):
             remove_tree(cache.put_away(cache.store / name))

@@ -21,7 +21,7 @@ from relenv import process
 from relenv.checksums import sha256_of
 from relenv.errors import BuildError, OutputError
 from relenv.recipes.model import BUILD_ENV
-from relenv.store import try_writing, write_text
+from relenv.store import packed_name, try_writing, write_text
 from relenv.ui import size, working
 
 if TYPE_CHECKING:
@@ -123,11 +123,6 @@ def publish(context: Context, parcel: Parcel, directory: Path) -> Release:
         add_sum(target.parent / SUMS, target.name, digest)
     context.ui.step(f"Wrote {target} ({size(target.stat().st_size)})")
     return Release(path=target, sha256=digest, size=target.stat().st_size)
-
-
-def packed_name(version: str, key: str) -> str:
-    """Return what the store calls a tarball of ours."""
-    return f"tarball-{version}-{key}"
 
 
 def _packed(context: Context, parcel: Parcel) -> Path:

@@ -266,6 +266,11 @@ def _check_format(root: Path) -> None:
         raise CacheError(f"the cache {root} was made by another version of relenv (format {found})", hint=HINT)
 
 
+def packed_name(version: str, key: str) -> str:
+    """Return what the store calls a tarball of ours."""
+    return f"tarball-{version}-{key}"
+
+
 def part_of(into: Path) -> Path:
     """Return where an attempt cut short leaves what it has got of a file."""
     return into.with_name(f"{into.name}.part")

@@ -459,6 +459,18 @@ def test_forgetting_waits_for_whoever_lays_it_out(cache: Cache, monkeypatch: pyt
     assert (cache.store / "zlib-1.3.1-4567").exists()
 
 
+def test_what_was_packed_of_it_is_forgotten_too(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    libraries = {name: releases[0] for name, releases in LIBRARIES.items()}
+    (recipe,) = [recipe for recipe in CPYTHON if recipe.version == "3.13.15"]
+    plan = make_plan(recipe, libraries, platform=host_platform(), toolchain_key="0")
+    monkeypatch.setattr(interpreter, "resolve_plan", lambda _context, _releases: plan)
+    stay = ["tarball-3.13.5-01", "tarball-toolchain-15.3.0-01"]
+    for name in ("tarball-3.13.15-01", *stay):
+        (cache.store / name).mkdir()
+    forget(context_for(cache.root), (recipe,))
+    assert sorted(path.name for path in cache.store.glob("tarball-*") if path.name.endswith("-01")) == stay
+
+
 def test_versions_tells_of_profiles(tmp_path: Path) -> None:
     listed = json.loads(relenv(tmp_path / "cache", "--json", command="versions").stdout)
     profiles = {version["version"]: version["profiles"] for version in listed}
