@@ -100,11 +100,24 @@ def pinned(platform: Platform, cache: Cache) -> Toolchain:
 
 
 def present(platform: Platform, cache: Cache) -> list[Toolchain]:
-    """Return the toolchains in the cache: the pinned one, those that were built, those that were fetched."""
+    """Return the toolchains in the cache: the pinned one, those that were built, those that were fetched.
+
+    Of either kind what was made last comes first.
+    """
     first = pinned(platform, cache)
-    made = (*sorted(cache.store.glob(f"{AIM}-*")), *sorted(cache.toolchains.glob(f"{AIM}-*")))
+    folders = (cache.store, cache.toolchains)
+    made = (root for folder in folders for root in sorted(sorted(folder.glob(f"{AIM}-*")), key=_made, reverse=True))
     found = [one for root in made if (one := describe(root, platform))]
     return [*([first] if first.root.is_dir() else []), *found]
+
+
+def _made(root: Path) -> float:
+    """Return when a toolchain was built or unpacked here; 0 if it is none."""
+    try:
+        # not the directory's time, which is that of its last use
+        return (root / "artifact.json").stat().st_mtime
+    except OSError:
+        return 0
 
 
 def describe(root: Path, platform: Platform) -> Toolchain | None:
@@ -142,7 +155,7 @@ def choose(platform: Platform, cache: Cache, *, python: str, asked: str = "") ->
             f"there is no toolchain {asked} here",
             hint=f"there is {names}; `relenv toolchain build` makes one, and `toolchain download --from` fetches one",
         )
-    # of two of a name, the first is what was built here
+    # of two of a name, the first is what was built here, and last
     return max(fitting, key=lambda one: (profile_for(python, one.name) is not None, one.kind == AIM, one.version))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,6 +74,18 @@ def test_the_best_has_a_profile_then_it_is_the_newest(cache: Cache, monkeypatch:
     assert choose(LINUX, cache, python="3.14.7").name == "gcc-15.3.0"
     frozen(monkeypatch, "ppbt-0.1.8")
     assert choose(LINUX, cache, python="3.13.15") == pinned(LINUX, cache)
+
+
+@pytest.mark.parametrize("last", ["0123", "4567", "89ab"])
+def test_of_two_of_a_name_it_is_the_one_made_last(cache: Cache, last: str) -> None:
+    for folder in (cache.store, cache.toolchains):
+        for key in ("0123", "4567", "89ab"):
+            root = lay(folder / f"gcc-15.3.0-{key}", "15.3.0", key=f"{folder.name} {key}")
+            os.utime(root / "artifact.json", (9, 9) if key == last else (5, 5))
+            os.utime(root, (5, 5) if key == last else (9, 9))  # the last use
+    assert choose(LINUX, cache, python="3.14.7").key == f"store {last}"
+    keys = [one.key for one in present(LINUX, cache)]
+    assert (keys[0], keys[3]) == (f"store {last}", f"toolchains {last}")
 
 
 @pytest.mark.parametrize("asked", ["gcc", "gcc-14.2.0"])
