@@ -65,7 +65,29 @@ outside() {
     echo "${kept#:}"
 }
 
-inputs= links=yes place='$ORIGIN/../lib'
+# options for the linker, between commas, likewise
+without() {
+    set -f
+    IFS=, kept= option=
+    for part in $1; do
+        part=$option$part option=
+        case $part in
+            -rpath|--rpath|-R) option=$part,; continue ;;
+            -rpath[,=]*|--rpath[,=]*) places=${part#*rpath?} ;;
+            -R*) places=${part#-R} places=${places#,} ;;
+            *) kept=$kept,$part; continue ;;
+        esac
+        rest=$(outside "$places")
+        if [ "$rest" = "$places" ]; then
+            kept=$kept,$part
+        elif [ "$rest" ]; then
+            kept=$kept,-rpath,$rest
+        fi
+    done
+    echo "${kept#,}"
+}
+
+inputs= links=yes option= place='$ORIGIN/../lib'
 for word do
     shift
     case $word in
@@ -74,17 +96,24 @@ for word do
         # the machine is asked for glibc and nothing else
         -lstdc++) set -- "$@" -l:libstdc++.a; word=-lm ;;
         -lgcc_s) set -- "$@" -lgcc_eh; word=-lgcc ;;
-        -Wl,-rpath[,=]*,*) ;; # more options in one word
-        -Wl,-rpath[,=]"$RELENV_BUILDENV"/*|-Wl,-rpath[,=]*:"$RELENV_BUILDENV"/*)
-            word=$(outside "${word#-Wl,-rpath?}")
-            [ "$word" ] || continue
-            word=-Wl,-rpath,$word ;;
+        -Wl,*)
+            word=-Wl,$option${word#-Wl,} option=
+            case $word in # libtool has the directory in the next word
+                *,-rpath|*,--rpath|*,-R) option=${word##*,}, word=${word%,*} ;;
+            esac
+            case $word in
+                *"$RELENV_BUILDENV"/*)
+                    word=$(without "${word#-Wl,}")
+                    word=-Wl${word:+,$word} ;;
+            esac
+            [ "$word" != -Wl ] || continue ;;
         -?*) ;;
         *) inputs=yes ;;
     esac
     set -- "$@" "$word"
 done
-set -- "$@" -pthread -isystem "$RELENV_BUILDENV/include" -ffile-prefix-map="$RELENV_BUILDENV={prefix}"
+set -- "$@" ${option:+"-Wl,${option%,}"} -pthread -isystem "$RELENV_BUILDENV/include" \\
+    -ffile-prefix-map="$RELENV_BUILDENV={prefix}"
 # without an input, as in `gcc -v`, one for the linker would be taken for one
 if [ "$inputs" ] && [ "$links" ]; then
     set -- "$@" -L"$RELENV_BUILDENV/lib" -Xlinker -rpath-link -Xlinker "$RELENV_BUILDENV/lib" \\

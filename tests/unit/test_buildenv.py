@@ -128,8 +128,42 @@ def test_a_search_path_loses_what_is_in_the_tree(compiled: Compile, root: Path, 
     assert compiled("-shared", f"{option}{tree}", "a.o")[:2] == ["-shared", "a.o"]
     for places in (f"{tree}:{own}", f"{own}:{tree}", f"{tree}:{own}:{root}/lib"):
         assert compiled("-shared", f"{option}{places}", "a.o")[1:3] == [f"-Wl,-rpath,{own}", "a.o"]
-    for untouched in (f"{option}{own}", f"{option}{tree},-z,now"):
+    for untouched in (f"{option}{own}", f"{option}{own},-z,now"):
         assert compiled("-shared", untouched, "a.o")[1] == untouched
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        # as setuptools spells runtime_library_dirs
+        ("-Wl,-R,{root}/lib", []),
+        ("-Wl,-R{root}/lib", []),
+        ("-Wl,--enable-new-dtags,-R{root}/lib", ["-Wl,--enable-new-dtags"]),
+        ("-Wl,--enable-new-dtags,-rpath,{root}/lib", ["-Wl,--enable-new-dtags"]),
+        ("-Wl,--rpath={root}/lib", []),
+        # as libtool does
+        ("-Wl,-rpath -Wl,{root}/lib", []),
+        ("-Wl,-rpath -Wl,{root}/lib -Wl,-soname -Wl,a.so", ["-Wl,-soname", "-Wl,a.so"]),
+        ("-Wl,-rpath -O2 -Wl,{root}/lib:/opt/lib", ["-O2", "-Wl,-rpath,/opt/lib"]),
+        ("-Wl,-z,now,-rpath -Wl,{root}/lib,-s", ["-Wl,-z,now", "-Wl,-s"]),
+        # one among others
+        ("-Wl,-rpath,{root}/lib,-z,now", ["-Wl,-z,now"]),
+        ("-Wl,-z,now,-rpath,{root}/lib", ["-Wl,-z,now"]),
+        ("-Wl,-rpath,{root}/lib,-R,/opt/lib,-s", ["-Wl,-R,/opt/lib,-s"]),
+    ],
+)
+def test_a_search_path_may_be_spelt_in_many_ways(compiled: Compile, root: Path, asked: str, given: list[str]) -> None:
+    words = compiled("-shared", *asked.format(root=root).split(), "a.o")
+    assert words[: words.index("a.o")] == ["-shared", *given]
+
+
+@pytest.mark.parametrize(
+    "asked", ["-Wl,-rpath-link,{root}/lib,-s", "-Wl,--version-script,{root}/x.map", "-Wl,-R,/opt/lib", "-Wl,-R/opt/x"]
+)
+def test_other_options_for_the_linker_stay(compiled: Compile, root: Path, asked: str) -> None:
+    word = asked.format(root=root)
+    assert compiled("-shared", word, "a.o")[1] == word
+    assert "-Wl,-rpath" in compiled("-shared", "a.o", "-Wl,-rpath")
 
 
 def test_a_program_finds_libraries_from_bin(compiled: Compile) -> None:
