@@ -3,8 +3,8 @@
     python benchmarks/reproducible.py [--python 3.13] [--chroot DIR]
 
 Each build starts from an empty store, in a directory of its own, and differs from the others in user (with root),
-umask, locale, time zone, niceness, host name and clock (where the machine has `unshare` and `faketime`), number of jobs
-and PATH.
+umask, locale, time zone, niceness, host name and clock (where `unshare` and `faketime` work), number of jobs and PATH,
+which is turned around behind a directory of compilers that fail. What could be made to differ is in a build's name.
 `--chroot DIR` adds one in the root directory of another distribution, as `debootstrap trixie DIR` makes it, which has
 python3 with venv, make and perl. Sources and toolchains come from the cache; RELENV_TOOLCHAIN chooses, as ever. Exit
 code 1 if anything differs.
@@ -28,6 +28,13 @@ from pathlib import Path
 CHECKOUT = Path(__file__).parents[1]
 NOBODY = 65534
 CHOSEN = {name: value for name, value in os.environ.items() if name == "RELENV_TOOLCHAIN"}
+DECOYS = ("gcc", "cc", "g++", "c++", "cpp", "ld", "as", "ar", "strip", "pkg-config", "cmake", "tclsh")
+"""Programs of a machine that no build may use: those in PATH fail."""
+TWISTS = {
+    "host name": ("unshare", "-u", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh"),
+    "clock": ("faketime", "2031-02-03 04:05:06"),
+}
+"""What differs if a command is started so; not everywhere can it be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,31 +65,46 @@ def main() -> int:
         work = Path(name)
         work.chmod(0o755)
         python = installed(work)
-        made = {build.name: run(build, python, work, args.python) for build in builds()}
+        made = {build.name: run(build, python, work, args.python) for build in builds(decoys(work / "decoys"))}
         if args.chroot:
             made[f"in {args.chroot.name}"] = run_inside(args.chroot, args.python)
         return compare(made)
 
 
-def builds() -> list[Build]:
-    """Return the ways to build that this machine allows."""
+def builds(first: Path) -> list[Build]:
+    """Return the ways to build that this machine allows; in one, PATH begins with a directory."""
     root = os.geteuid() == 0
-    strange = ["nice", "-n", "19"]
-    strange += ["unshare", "-u", "sh", "-c", 'hostname elsewhere; exec "$@"', "sh"] if root else []
-    if shutil.which("faketime"):
-        strange += ["faketime", "2031-02-03 04:05:06"]
+    twists = {name: words for name, words in TWISTS.items() if works(*words, "true")}
+    differs = [*(["user"] if root else []), *twists, "umask 077", "-j5", "Kolkata", "Turkish", "PATH"]
+    path = os.pathsep.join([str(first), *reversed(os.environ["PATH"].split(os.pathsep))])
+    env = {"LANG": "tr_TR.UTF-8", "LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Kolkata", "CFLAGS": "-O0", "HOME": "/"}
     return [
         Build(name="plain", place="a", jobs=2, umask=0o022),
         Build(
-            name=f"elsewhere, {'another user, ' if root else ''}umask 077, -j5, Kolkata, Turkish",
+            name=f"elsewhere: {', '.join(differs)}",
             place="b/a much longer path/than.the-other".replace(" ", "_"),
             jobs=5,
             umask=0o077,
-            env={"LANG": "tr_TR.UTF-8", "LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Kolkata", "CFLAGS": "-O0", "HOME": "/"},
-            start=tuple(strange),
+            env={**env, "PATH": path},
+            start=("nice", "-n", "19", *(word for words in twists.values() for word in words)),
             user=NOBODY if root else None,
         ),
     ]
+
+
+def works(*command: str) -> bool:
+    """Tell whether a command can be run here and ends well."""
+    return bool(shutil.which(command[0])) and subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def decoys(folder: Path) -> Path:
+    """Fill a directory with programs that fail, and return it."""
+    folder.mkdir()
+    for name in DECOYS:
+        (folder / name).write_text(f"#!/bin/sh\necho '{name} of the machine was run' >&2\nexit 1\n")
+        (folder / name).chmod(0o755)
+    folder.chmod(0o755)
+    return folder
 
 
 def installed(work: Path) -> Path:
