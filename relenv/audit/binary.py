@@ -104,7 +104,7 @@ class Broken:
 
 def binaries(tree: Tree) -> Iterator[Binary | Broken]:
     """Yield the facts of each ELF file of a tree; object files, which nothing loads, are left out."""
-    for path in tree.files:
+    for path in tree.readable:
         if path.endswith((".py", ".pyc", ".h")):  # most files: not worth opening
             continue
         with (tree.root / path).open("rb") as file:

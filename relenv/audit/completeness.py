@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,11 @@ def _manifest(tree: Tree) -> Iterator[Finding]:
         what = f"{what}: what this was made of cannot be told"
         yield Finding(severity=Severity.WARNING, check="manifest", file=MANIFEST, what=what, hint=hint)
     elif "bundle" not in told:
+        yield from _lost(tree)
+
+
+def _lost(tree: Tree) -> Iterator[Finding]:
+    with suppress(PermissionError):  # that a file cannot be read is a finding of its own
         for path, target in lost_links(tree.root):
             what = f"is not there as another name of {target}"
             file = path.relative_to(tree.root).as_posix()

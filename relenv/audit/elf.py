@@ -134,7 +134,7 @@ def _broken(tree: Tree, found: Sequence[Broken]) -> Iterator[Finding]:
 
 def _hollow(tree: Tree, binaries: Collection[str]) -> Iterator[Finding]:
     """Yield what has the name of an extension module and is none: cut short to nothing, or overwritten."""
-    for path in tree.files:
+    for path in tree.readable:
         if fnmatchcase(path, f"{tree.library}/lib-dynload/*.so") and path not in binaries:
             yield Finding(
                 severity=Severity.ERROR,

@@ -25,9 +25,11 @@ _EXECUTABLE = 0o100
 
 
 def check(tree: Tree) -> Iterator[Finding]:
-    """Yield the scripts that a move breaks, and the files that are not as they were installed."""
+    """Yield the scripts that a move breaks, and the files that cannot be read or are not as they were installed."""
+    for path in sorted(tree.unreadable):
+        yield _error(path, "mode", "cannot be read", "chmod u+r, or check as the user whose it is")
     ours = rule(tree.root)
-    for path in tree.files:
+    for path in tree.readable:
         if path.startswith("bin/") and not path.endswith(".pyc"):
             yield from _script(tree, path, ours)
     for record in tree.records:
@@ -120,6 +122,8 @@ def _row(tree: Tree, record: Record, row: Row) -> Iterator[Finding]:
             yield _error(row.path, "record", f"is missing, but {record.distribution} has it in its RECORD", again)
     elif row.size and str(path.stat().st_size) != row.size.strip():
         yield _error(row.path, "record", f"is not of the size that RECORD of {record.distribution} says", again)
+    elif row.path in tree.unreadable:
+        return  # that is the finding
     elif row.digest and (problem := _compare(path, row.digest)):
         yield _error(row.path, "record", f"{problem} RECORD of {record.distribution} says", again)
 
@@ -149,9 +153,12 @@ def _compare(path: Path, wanted: str) -> str:
 
 def _shim(tree: Tree) -> Iterator[Finding]:
     """Yield what of pip does not lead to the shim: scripts that it installs would break with a move."""
-    if f"{tree.site}/pip/__main__.py" not in tree.files:
+    if f"{tree.site}/pip/__main__.py" not in tree.readable:
         return
-    stock = {path.relative_to(tree.root).as_posix() for path in adopt.stock(tree.root)}
+    try:
+        stock = {path.relative_to(tree.root).as_posix() for path in adopt.stock(tree.root)}
+    except PermissionError:
+        return  # one of its scripts cannot be read: that is the finding
     shim = f"{tree.library}/relenv_pip"
     for path, what in (
         *((path, "is pip's own") for path in sorted(stock & set(tree.files)) if not _leads_to_shim(tree, path)),
@@ -172,7 +179,7 @@ def _leads_to_shim(tree: Tree, path: str) -> bool:
 
 def _origins(tree: Tree) -> Iterator[Finding]:
     """Yield the packages that were installed from a directory (PEP 610)."""
-    for path in tree.files:
+    for path in tree.readable:
         if path.startswith(tree.site) and path.endswith(".dist-info/direct_url.json"):
             try:
                 origin = json.loads((tree.root / path).read_text(encoding="utf-8"))
@@ -194,7 +201,7 @@ def _origins(tree: Tree) -> Iterator[Finding]:
 
 def _startup(tree: Tree) -> Iterator[Finding]:
     """Yield what runs whenever Python starts."""
-    for path in tree.files:
+    for path in tree.readable:
         if path.startswith(tree.site + "/") and path.count("/") == tree.site.count("/") + 1 and path.endswith(".pth"):
             lines = (tree.root / path).read_text(encoding="utf-8", errors="replace").splitlines()
             if any(line.startswith("/") for line in lines):

@@ -107,7 +107,7 @@ def check(tree: Tree, place: Place) -> Iterator[Finding]:
     """Yield the files that tell where they were made."""
     needles = _needles(tree, place)
     loose: dict[str, list[_Hit]] = {"stale": [], "located": [], "built": []}
-    for path in tree.files:
+    for path in tree.readable:
         data = _read(tree.root / path)
         wanted = needles if _tells(tree, path, data) else [needle for needle in needles if not needle.vague]
         hits = [_Hit(path=path, text=text, what=what) for what, text in _personal(data, wanted)]

@@ -101,10 +101,20 @@ class Tree:
         return found[1] if found else self.series
 
     @cached_property
+    def unreadable(self) -> frozenset[str]:
+        """The files whose modes or owners keep us from reading them."""
+        return frozenset(path for path in self.files if _is_closed(f"{self.root}/{path}"))
+
+    @cached_property
+    def readable(self) -> tuple[str, ...]:
+        """The other files, sorted."""
+        return tuple(path for path in self.files if path not in self.unreadable)
+
+    @cached_property
     def records(self) -> tuple[Record, ...]:
         """The RECORD of each installed distribution."""
         pattern = re.compile(rf"{re.escape(self.site)}/[^/]+\.dist-info/RECORD")
-        return tuple(_record(self, path) for path in self.files if pattern.fullmatch(path))
+        return tuple(_record(self, path) for path in self.readable if pattern.fullmatch(path))
 
     @cached_property
     def _owners(self) -> dict[str, str]:
@@ -129,6 +139,11 @@ class Tree:
             for path, owner in self._owners.items()
             if path.startswith(self.site + "/")
         }
+
+
+def _is_closed(path: str) -> bool:
+    """Tell whether there is a file that we may not read."""
+    return not os.access(path, os.R_OK) and os.access(path, os.F_OK)
 
 
 @contextmanager

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import stat
+import tempfile
 import zipfile
 from base64 import urlsafe_b64encode
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from relenv.audit import Place, Tree, completeness, opened, run, scripts, text
+from relenv.audit import Place, Tree, completeness, elf, opened, run, scripts, text
 from relenv.audit.binary import Binary, binaries
 from relenv.audit.closure import closures
 from relenv.environment import repair
@@ -22,7 +26,7 @@ from relenv.pip_shim.scripts import trampoline
 from relenv.recipes.cpython import EXTENSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from relenv.audit import Finding
 
@@ -78,6 +82,47 @@ def found(root: Path) -> list[tuple[str, str, str]]:
 
 def test_a_whole_tree_is_clean(root: Path) -> None:
     assert found(root) == []
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Let root be another user for the body: root reads whatever there is."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("lib/data", "lib/python3.13/os.py", "bin/tool", "bin/python3", "bin/pip3", f"{SITE}/pkg/__init__.py"),
+        *(f"{SITE}/pip/__main__.py", f"{SITE}/pkg-1.0.dist-info/RECORD", f"{SITE}/pkg-1.0.dist-info/direct_url.json"),
+        *(f"{SITE}/pkg.pth", "relenv.json", f"{SITE}/pkg-1.0.dist-info/entry_points.txt"),
+        "lib/python3.13/lib-dynload/_bz2.cpython-313-x86_64-linux-gnu.so",
+    ],
+)
+def test_a_file_that_cannot_be_read_is_a_finding(root: Path, name: str) -> None:
+    for other in ("lib/data", "lib/python3.13/os.py", "bin/pip3", f"{SITE}/pip/__main__.py", f"{SITE}/pkg.pth", name):
+        if not (root / other).exists():
+            put(root, other, "")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # pytest's own directories are the user's alone
+        there = shutil.copytree(root, Path(folder) / "tree", symlinks=True)
+        (there / name).chmod(0)
+        with as_nobody(), opened(there) as tree:
+            given = [
+                *text.check(tree, PLACE),
+                *scripts.check(tree),
+                *completeness.check(tree, tuple(binaries(tree))),
+                *elf._hollow(tree, ()),
+            ]
+    errors = [(one.check, one.file, one.what) for one in given if one.what == "cannot be read"]
+    assert errors == [("mode", name, "cannot be read")]
 
 
 @pytest.mark.parametrize("said", ["{root}/lib", "/home/ada/work", "/var/ada/cache/store", "ada@box42.example"])
