@@ -14,9 +14,11 @@ from relenv.commands.tables import result_console
 from relenv.compilers import build_toolchain
 from relenv.errors import UsageError
 from relenv.fetch import fetch_toolchain, location_for
+from relenv.interpreter import preferred
 from relenv.recipes.cpython import RELEASES
+from relenv.recipes.profiles import profile_for
 from relenv.release import prepare, publish, toolchain_parcel
-from relenv.toolchain import present
+from relenv.toolchain import choose, present
 
 if TYPE_CHECKING:
     import argparse
@@ -76,6 +78,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         toolchain = build_toolchain(context)
     else:
         toolchain = _download(args, context)
+    _say_if_passed_over(context, toolchain)
     described, result = _described(toolchain), toolchain.root
     if args.action == "build" and args.output:
         release = publish(context, toolchain_parcel(toolchain), args.output)
@@ -96,10 +99,30 @@ def _download(args: argparse.Namespace, context: Context) -> Toolchain:
     return fetch_toolchain(context, location)
 
 
-def _show(context: Context, found: list[Toolchain], *, as_json: bool) -> None:
+def _say_if_passed_over(context: Context, toolchain: Toolchain) -> None:
+    """Tell whoever has just made a toolchain that Pythons are built with another one for the sake of its profile."""
+    python = preferred(source.version for source in RELEASES)[0]
+    chosen = choose(context.platform, context.cache, python=python)
+    if chosen.name != toolchain.name and not profile_for(python, toolchain.name):
+        context.ui.note(
+            f"no profile of Python {python} is frozen for {toolchain.name}: `relenv build` takes {chosen.name} as"
+            f" before; with --toolchain {toolchain.name}, or RELENV_TOOLCHAIN={toolchain.name}, it takes this one"
+        )
+
+
+def _builds(context: Context) -> dict[str, list[str]]:
+    """Return the versions of Python that each toolchain builds, by its key."""
     builds: dict[str, list[str]] = {}
-    for source in RELEASES:
-        builds.setdefault(context.compiler_for(source.version).key, []).append(source.version)
+    try:
+        for source in RELEASES:
+            builds.setdefault(context.compiler_for(source.version).key, []).append(source.version)
+    except UsageError as error:  # who looks for what else is there is to see it
+        context.ui.warn(f"{error.message}; until there is, no Python can be built")
+    return builds
+
+
+def _show(context: Context, found: list[Toolchain], *, as_json: bool) -> None:
+    builds = _builds(context)
     if as_json:
         listed = [{**_described(one), "builds": builds.get(one.key, [])} for one in found]
         sys.stdout.write(json.dumps(listed) + "\n")

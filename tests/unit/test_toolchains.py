@@ -10,6 +10,7 @@ import pytest
 
 from relenv import current
 from relenv.cli import main
+from relenv.commands import toolchain as command
 from relenv.context import Context
 from relenv.errors import CacheError, SourceError, UsageError
 from relenv.fetch import Location, fetch_toolchain
@@ -168,8 +169,38 @@ def test_the_commands(cache: Cache, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "3.14.7" in listed["builds"]
     assert main(["toolchain", "list"], {**environ, "RELENV_TOOLCHAIN": "ppbt"}) == 0
     assert "3.14.7" not in capsys.readouterr().out
+    assert main(["toolchain", "list", "--json"], {**environ, "RELENV_TOOLCHAIN": "clang"}) == 0
+    shown = capsys.readouterr()
+    (other,) = json.loads(shown.out)
+    assert (other["path"], other["builds"]) == (str(root), [])
+    assert "warning: there is no toolchain clang here; until there is, no Python can be built" in shown.err
     assert main(["build", "--toolchain", "gcc-1", "--download-only"], environ) == UsageError.exit_code
     assert "there is no toolchain gcc-1 here" in capsys.readouterr().err
     assert main(["toolchain", "download", "--key", "RWx"], environ) == UsageError.exit_code
     assert "--key is for a release location" in capsys.readouterr().err
     assert main(["toolchain", "download", "--from", str(tmp_path / "none")], environ) == SourceError.exit_code
+
+
+@pytest.mark.parametrize(
+    ("profiles", "said"),
+    [
+        (("ppbt-0.1.8",), True),
+        (("ppbt-0.1.8", "gcc-14.2.0"), False),
+        ((), False),
+    ],
+)
+def test_whoever_builds_one_is_told_that_it_will_not_be_taken(
+    profiles: tuple[str, ...],
+    said: bool,  # noqa: FBT001 - a parameter of the test
+    cache: Cache,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = lay(cache.store / "gcc-14.2.0-0123456789abcdef", "14.2.0")
+    frozen(monkeypatch, *profiles)
+    monkeypatch.setattr(command, "build_toolchain", lambda context: describe(root, context.platform))
+    assert main(["toolchain", "build"], {"RELENV_DATA": str(cache.root)}) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"{root}\n"
+    told = "no profile of Python 3.13.15 is frozen for gcc-14.2.0: `relenv build` takes ppbt-0.1.8 as before;"
+    assert (told in shown.err, "RELENV_TOOLCHAIN=gcc-14.2.0" in shown.err) == (said, said)
