@@ -6,6 +6,7 @@ Moved, not copied anew: what a run wrote in one place must not disturb the next.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -35,22 +36,29 @@ ROOM = 64
 """Bytes of a path left free below the tree's longest: for what Python puts into one while it starts."""
 JOBS = 2
 
-EXTENSIONS_PROBE = """\
-import importlib, sys
-for name in sys.argv[1:]:
+HERE = """\
+import importlib, os, sys
+if not os.path.samefile(sys.prefix, sys.argv[1]):
+    sys.exit(f"it runs what is in {sys.prefix}")
+"""
+"""The first argument is where the tree is: what takes another place for its own runs only as long as that is there."""
+EXTENSIONS_PROBE = f"""\
+{HERE}for name in sys.argv[2:]:
     try:
         importlib.import_module(name)
     except BaseException as error:
-        sys.exit(f"{name}: {type(error).__name__}: {error}")
+        sys.exit(f"{{name}}: {{type(error).__name__}}: {{error}}")
 """
-SCRIPT_PROBE = b"""\
-import importlib, sys
-module, _, names = sys.argv[1].partition(":")
+SCRIPT_PROBE = f"""\
+{HERE}module, _, names = sys.argv[2].partition(":")
 found = importlib.import_module(module)
 for name in filter(None, names.split(".")):
     found = getattr(found, name)
-print("reached", sys.prefix)
 """
+SETTINGS = re.compile(
+    rb"^import os\nfrom pathlib import Path\n\nroot = .*\nfor name, value in (\{.*\})\.items\(\):\n .*\n", re.MULTILINE
+)
+"""What a bundle's script begins with that sets variables, and the table of these."""
 AS_OTHER = """\
 import os, sys
 os.setgroups([])
@@ -185,24 +193,25 @@ def _instrument(script: Path) -> None:
     """Leave a script its trampoline, and let it import what it starts with instead of starting it."""
     data, mode = script.read_bytes(), script.stat().st_mode
     script.unlink()
-    script.write_bytes(instrumented(data, SCRIPT_PROBE))
+    script.write_bytes(instrumented(data, SCRIPT_PROBE.encode()))
     script.chmod(mode)
 
 
 def instrumented(script: bytes, probe: bytes) -> bytes:
-    """Return a script of ours with its trampoline, and something else to run behind it."""
+    """Return a script of ours with its trampoline and the variables it sets, and something else to run behind that."""
     # the trampoline's quotes: they open in its second line or, after an encoding, in its third
     opening = script.index(b"''':'")
     end = script.index(b"'''", opening + len(b"''':'")) + len(b"'''")
-    return script[:end] + b"\n" + probe
+    settings = SETTINGS.search(script, end)
+    return script[:end] + b"\n" + (settings[0] if settings else b"") + probe
 
 
 def _try(spot: _Spot, place: Path, starts: Sequence[EntryPoint], modules: Sequence[str]) -> Iterator[Finding]:
-    options = ("-I", "-W", "ignore", "-c", EXTENSIONS_PROBE, *modules)
+    options = ("-I", "-W", "ignore", "-c", EXTENSIONS_PROBE, os.fspath(place), *modules)
     tasks: list[tuple[str, list[str]]] = [("bin/python3", [os.fspath(place / "bin" / "python3"), *options])]
     for entry in starts:
         # `sh` starts what has no shebang, and a file that is not executable is a finding of its own
-        argv = [os.fspath(place / "bin" / entry.name), entry.value.split("[")[0].strip()]
+        argv = [os.fspath(place / "bin" / entry.name), os.fspath(place), entry.value.split("[")[0].strip()]
         tasks.append((f"bin/{entry.name}", argv))
     with ThreadPoolExecutor(max_workers=JOBS) as pool:
         reasons = pool.map(lambda task: _fails([*spot.prefix, *task[1]]), tasks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from importlib.metadata import Distribution, EntryPoint
 from typing import TYPE_CHECKING
 
 from relenv import process
+from relenv.audit.run import SETTINGS
 from relenv.inside import run_python
 from relenv.manifest import MANIFEST
 
@@ -81,9 +83,10 @@ def measure(root: Path, ui: Ui) -> tuple[Start, ...]:
     root = root.resolve()
     entries = _entries(root)
     measured: dict[str, tuple[Module, ...]] = {}
-    for module in dict.fromkeys(entry.module for entry in entries):
+    for module, script in {entry.module: entry.name for entry in reversed(entries)}.items():
+        settings = _settings(root / "bin" / script, root)
         try:
-            rounds = [_modules(root, module) for _ in range(ROUNDS)]
+            rounds = [_modules(root, module, settings) for _ in range(ROUNDS)]
         except process.CommandError as error:
             ui.warn(f"the report has no start-up times of {module}: {error.how}")
             continue
@@ -116,8 +119,18 @@ def parse(output: str, root: Path) -> tuple[Module, ...]:
     )
 
 
-def _modules(root: Path, module: str) -> tuple[Module, ...]:
-    return parse(run_python(root, "-X", "importtime", "-c", PROBE, module, cwd=root.parent), root)
+def _modules(root: Path, module: str, env: Mapping[str, str]) -> tuple[Module, ...]:
+    return parse(run_python(root, "-X", "importtime", "-c", PROBE, module, cwd=root.parent, env=env), root)
+
+
+def _settings(script: Path, root: Path) -> dict[str, str]:
+    """Return the variables that a script sets, which its modules may ask for while they are imported."""
+    try:
+        found = SETTINGS.search(script.read_bytes())
+    except OSError:
+        return {}
+    table = ast.literal_eval(found[1].decode()) if found else {}
+    return {name: value.replace("{root}", str(root)) for name, value in table.items()}
 
 
 def _path(name: str, origins: Mapping[str, str], root: Path) -> str:

@@ -582,7 +582,7 @@ def test_a_copy_is_instrumented_behind_its_trampoline(tmp_path: Path) -> None:
         header = script.read_bytes().split(b"'''")[:3]
         run._instrument(script)
         assert script.read_bytes().split(b"'''")[:2] == header[:2]
-        assert script.read_bytes().endswith(b"'''\n" + run.SCRIPT_PROBE)
+        assert script.read_bytes().endswith(b"'''\n" + run.SCRIPT_PROBE.encode())
         assert script.stat().st_mode & 0o777 == 0o755
 
 
