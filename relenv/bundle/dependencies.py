@@ -306,6 +306,7 @@ def _uv(site: Site, command: str, root: Path, *arguments: str | Path) -> None:
         machine = site.interpreter.triplet.partition("-")[0]
         options += ["--python-platform", f"{machine}-manylinux_{glibc.replace('.', '_')}"]
     options += ["--offline"] if site.config.offline else []
+    options += [f"--only-binary={name}" for name in site.config.only_binary]  # no variable of uv's says so
     uv = shutil.which("uv", path=site.environ.get("PATH")) or "uv"
     try:
         # in the project, whose [tool.uv] counts

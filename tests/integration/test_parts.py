@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -426,3 +428,22 @@ def test_debugging_information_goes_and_records_say_so(relenv: Relenv, project: 
         relenv("check", bundle)
     assert ".debug_info" in sections["none"]
     assert ".debug_info" not in sections["safe"]
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+@pytest.mark.usefixtures("uv")
+def test_what_has_to_be_a_wheel_is_not_built(relenv: Relenv, project: Path, installer: str) -> None:
+    with tarfile.open(project / "wheels/rlnvsource-1.0.tar.gz", "w:gz") as archive:
+        for name, text in {"setup.py": "raise SystemExit('run')\n", "PKG-INFO": "Name: rlnvsource\n"}.items():
+            member = tarfile.TarInfo(f"rlnvsource-1.0/{name}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    text = (project / "pyproject.toml").read_text().replace('["rlnvbelow"]', '["rlnvsource"]')
+    (project / "pyproject.toml").write_text(text)
+    options = ("bundle", project, "-o", project.parent / "made", "--installer", installer)
+    built = relenv(*options, check=False)
+    assert "run" in built.stderr  # setup.py was
+    refused = relenv(*options, "--only-binary", ":all:", check=False)
+    assert refused.code == 8
+    assert "SystemExit" not in refused.stderr
+    assert "rlnvsource" in refused.stderr
