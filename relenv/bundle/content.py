@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from relenv.errors import CheckError, ConfigError, disk_full
+from relenv.manifest import MANIFEST, SBOM
 from relenv.pip_shim.records import mend, site_packages
 from relenv.pip_shim.scripts import trampoline
 from relenv.store import remove_tree
@@ -37,6 +38,7 @@ import sys
 if __name__ == "__main__":
     sys.exit({name}())
 """
+# `relenv.audit.run.SETTINGS` finds it again
 ENV = """\
 import os
 from pathlib import Path
@@ -111,7 +113,8 @@ def targets_of(entries: Sequence[EntryPoint]) -> dict[str, str]:
     return {entry.name: entry.value.partition("[")[0].replace(" ", "") for entry in entries}
 
 
-WRITTEN = ("README.txt", "sbom.cdx.json")
+TOLD = (MANIFEST, SBOM)
+WRITTEN = ("README.txt", SBOM)
 """What a bundle gets at its top when all else is in it."""
 
 
@@ -166,7 +169,8 @@ def exclude(root: Path, patterns: Sequence[str], whole: Path) -> None:
         whole: the interpreter as it was before it was pruned: what is gone from it already may be named.
 
     Raises:
-        ConfigError: a glob is none, or finds nothing: it is misspelt. CheckError: it names the interpreter.
+        ConfigError: a glob is none, or finds nothing: it is misspelt. CheckError: it names the interpreter, or what
+            says what is inside.
     """
     for pattern in patterns:
         try:
@@ -177,6 +181,9 @@ def exclude(root: Path, patterns: Sequence[str], whole: Path) -> None:
             raise ConfigError(f"exclude: nothing in the bundle matches {pattern!r}")
         if root / "bin" / "python3" in found:
             raise CheckError(f"exclude: {pattern!r} would leave out the interpreter itself")
+        if told := [name for name in TOLD if root / name in found]:
+            hint = "`sbom = false` leaves the SBOM out" if told == [SBOM] else ""
+            raise CheckError(f"exclude: {pattern!r} would leave out {told[0]}, which says what is inside", hint=hint)
         drop(root, found)
 
 

@@ -266,8 +266,9 @@ def _drop_libraries(root: Path, library: Path, stays: Collection[str], uses: Col
 
 def missing(root: Path) -> frozenset[str]:
     """Return the components of the interpreter that are left out of a bundle."""
-    there = {path.name.rpartition("-")[0] for path in (root / "licenses").glob("*-*")}
-    return frozenset(name for name in (*LIBRARIES, CERTIFICATES) if not any(one.startswith(name) for one in there))
+    there = [path.name for path in (root / "lib").iterdir() if ".so" in path.name and path.is_file()]
+    gone = {one for one, begin in LIBRARIES.items() if not any(re.match(rf"({begin})\.so", name) for name in there)}
+    return frozenset(gone if (root / PLACE).is_dir() else gone | {CERTIFICATES})
 
 
 def _needed(path: Path) -> Iterable[str]:

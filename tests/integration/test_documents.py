@@ -170,6 +170,16 @@ def test_without_documents(relenv: Relenv, project: Path, tmp_path: Path) -> Non
     assert relenv("verify", made, "--strict").code == 0
 
 
+def test_an_sbom_lists_what_is_there_whether_its_licence_is_or_not(
+    relenv: Relenv, project: Path, tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    relenv("bundle", project, "--format", "dir", "-o", made, "--exclude", "licenses")
+    names = {one["name"] for one in json.loads((made / "sbom.cdx.json").read_text())["components"]}
+    assert list((made / "lib").glob("libssl.so*"))
+    assert {"cpython", "openssl", "sqlite", "zlib", "cacert"} <= names
+
+
 @pytest.mark.parametrize("form", ["zip", "tar.gz", "tar.zst", "run", "dir"])
 def test_each_format_is_verified(relenv: Relenv, project: Path, bundle: Path, tmp_path: Path, form: str) -> None:
     made = tmp_path / "it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import shutil
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from relenv.audit.run import SETTINGS, instrumented
 from relenv.bundle.config import Include
-from relenv.bundle.content import include
+from relenv.bundle.content import include, make_scripts
 from relenv.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -82,3 +84,18 @@ def test_a_full_disk_is_called_one(data: Path, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(shutil, "copy2", full)
     with pytest.raises(OutputError, match=r"plain cannot be copied to .*: the disk is full"):
         include(tmp_path / "bundle", data.parent, [Include(source="data", target="share")])
+
+
+def test_what_is_tried_in_place_of_a_script_sets_what_that_sets(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    env = {"APP_HOME": "{root}/share/it's", "LINES": "a\nb"}
+    make_scripts(tmp_path, {"one": "app:main"}, env)
+    script = (tmp_path / "bin/one").read_bytes()
+    found = SETTINGS.search(script)
+    assert found
+    assert ast.literal_eval(found[1].decode()) == env
+    probe = instrumented(script, b"print('tried')\n")
+    assert found[0] in probe
+    assert b"from app import" not in probe
+    make_scripts(tmp_path, {"one": "app:main"}, {})
+    assert b"setdefault" not in instrumented((tmp_path / "bin/one").read_bytes(), b"print('tried')\n")
