@@ -89,7 +89,7 @@ def create(
         stem = f".{root.name[:50]}."  # what leaves room for the rest
         _sweep(workplace, stem)
         partial = Path(tempfile.mkdtemp(prefix=stem, suffix=PART, dir=workplace))
-        lock = _hold(partial)
+        lock = hold(partial)
     except OSError as error:
         raise OutputError(f"{root} cannot be created: {error.strerror}") from error
     try:
@@ -115,12 +115,29 @@ YOUNG = 60.0
 """Seconds for which what nobody holds may belong to somebody who is about to hold it."""
 
 
-def _hold(partial: Path) -> int:
+def hold(partial: Path) -> int:
     """Open a directory and lock it for as long as it is open: flock(2) ends with its process."""
     lock = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
     with suppress(OSError):  # not every file system has locks
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return lock
+
+
+def is_held(folder: Path) -> bool:
+    """Tell whether a process holds a directory; those of other containers have numbers that say nothing here."""
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # not every file system has locks
+        return False
+    finally:
+        os.close(lock)
+    return False
 
 
 def _sweep(folder: Path, stem: str) -> None:
