@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from relenv.audit.tree import Tree
 
-FLOOR = (2, 17)
-"""The glibc that whatever we build runs with."""
 OLDEST_KERNEL = (3, 10)
 """The Linux of the distributions that have it."""
 
@@ -319,15 +317,15 @@ def _versions(tree: Tree, found: Sequence[Binary]) -> Iterator[Finding]:
                 what="uses symbols that are private to one build of glibc",
                 hint="link it against glibc's public symbols",
             )
-        if version > FLOOR and not tree.package(one.path):
+        if version > tree.floor and not tree.package(one.path):
             yield Finding(
                 severity=Severity.ERROR,
                 check="glibc",
                 file=one.path,
-                what=f"needs glibc {_spell(version)}, newer than the promised {_spell(FLOOR)}",
+                what=f"needs glibc {_spell(version)}, newer than the promised {_spell(tree.floor)}",
                 hint="build it with relenv's toolchain",
             )
-        elif version > FLOOR:
+        elif version > tree.floor:
             raised.setdefault(version, []).append(one.path)
     for version, paths in sorted(raised.items()):
         yield from per_package(
@@ -336,7 +334,7 @@ def _versions(tree: Tree, found: Sequence[Binary]) -> Iterator[Finding]:
             severity=Severity.NOTE,
             check="glibc",
             what=f"needs glibc {_spell(version)}",
-            hint=f"for machines with an older one, install a version with a wheel for it (manylinux_{_spell(FLOOR)})",
+            hint=f"for an older machine, install a version with a wheel for that (manylinux_{_spell(tree.floor)})",
         )
 
 

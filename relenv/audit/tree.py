@@ -25,6 +25,8 @@ from relenv.unpack import leads_out
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+FLOOR = (2, 17)
+"""The glibc that whatever we build runs with."""
 _SERIES = re.compile(r"python(3\.\d+)")
 _NOT_OURS = "do not unpack it: no relenv made this"
 _AGAIN = "make it again, or copy it again"
@@ -72,6 +74,8 @@ class Tree:
     """Symbolic links, likewise."""
     unpacked: bool = False
     """Whether it was unpacked by us: then its place says nothing."""
+    floor: tuple[int, ...] = FLOOR
+    """The glibc that everything in it is promised to run on."""
 
     @property
     def library(self) -> str:

@@ -29,7 +29,7 @@ from relenv.bundle.output import alive, file_name, is_folder, target_of
 from relenv.bundle.prune import MAX, compile_for, kept
 from relenv.bundle.trial import smoke, try_scripts
 from relenv.bundle.wheel import Builders, Wheel, build_wheel, compiler_environ, here, marker_environment
-from relenv.environment import Environment, installed, pip_environ
+from relenv.environment import Environment, hold, installed, is_held, pip_environ
 from relenv.errors import CheckError, ConfigError, OutputError
 from relenv.manifest import MANIFEST
 from relenv.obtain import obtain_interpreter
@@ -116,7 +116,7 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         glibc = _finish(context, app, config, interpreter, name)
         subject = Subject(site=site, environment=app.environment, project=app.name, files=below.files)
         known = document(subject, digests(moved, below))
-        examine(context, app.environment, below, known)
+        examine(context, app.environment, below, known, glibc=config.glibc)
         job = _job(site, app, below, name=name, glibc=glibc, known=known)
         files = tuple(write(job, form, target) for form, target in targets.items())
         if then:
@@ -191,14 +191,17 @@ def _prepare_output(config: AppConfig) -> None:
 def _workplace(context: Context) -> Iterator[Path]:
     """Give a directory in the cache that is gone afterwards."""
     for stale in context.cache.work.glob("bundle-*-*"):
-        if not alive(int(stale.name.split("-")[1])):  # it was killed, and could not clean up
+        # it was killed, and could not clean up
+        if not alive(int(stale.name.split("-")[1])) and not is_held(stale):
             remove_tree(stale)
     path = context.cache.work / f"bundle-{os.getpid()}-{secrets.token_hex(4)}"
     path.mkdir(parents=True)
+    lock = hold(path)
     try:
         yield path
     finally:
         remove_tree(path)
+        os.close(lock)
 
 
 def _site(context: Context, config: AppConfig, interpreter: Interpreter, work: Path) -> Site:
@@ -429,18 +432,17 @@ def _finish(context: Context, app: App, config: AppConfig, interpreter: Interpre
     """
     root = app.environment.root
     manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-    floor, culprit = glibc_floor(app.environment.site_packages)
+    floor, culprit = glibc_floor(root, interpreter.root)
     glibc = ".".join(map(str, floor))
+    called = _called_short(culprit, app.environment) if culprit else ""
     if culprit and config.glibc and floor > tuple(map(int, config.glibc.split("."))):
         raise CheckError(
-            f"{culprit.relative_to(app.environment.site_packages)} needs glibc {glibc}, and glibc = {config.glibc}",
+            f"{called} needs glibc {glibc}, and glibc = {config.glibc}",
             hint="another release of its package may have a wheel for older systems; or allow a newer glibc",
         )
     if culprit and not config.glibc:
         # the interpreter needs no more than 2.17, so this is a dependency's wheel
-        context.ui.warn(
-            f"the bundle needs glibc {glibc} because of {culprit.relative_to(app.environment.site_packages)}"
-        )
+        context.ui.warn(f"the bundle needs glibc {glibc} because of {called}")
     gone = reach.missing(root)
     manifest["components"] = [one for one in manifest["components"] if one["name"] not in gone]
     manifest["bundle"] = {
@@ -454,6 +456,12 @@ def _finish(context: Context, app: App, config: AppConfig, interpreter: Interpre
     write_text(root / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     write_text(root / "README.txt", _readme(app, config, interpreter, glibc))
     return glibc
+
+
+def _called_short(path: Path, environment: Environment) -> str:
+    """Return how a file of a bundle is called: by its package, if it is in one."""
+    site = environment.site_packages
+    return str(path.relative_to(site if path.is_relative_to(site) else environment.root))
 
 
 def _readme(app: App, config: AppConfig, interpreter: Interpreter, glibc: str) -> str:

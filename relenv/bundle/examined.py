@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from relenv import audit as auditing
 from relenv.audit import Finding, Severity, Tree, audit, audit_part, this_machine
+from relenv.audit.tree import FLOOR
 from relenv.bundle.archive import walk
 from relenv.errors import CheckError
 from relenv.store import write_text
@@ -31,11 +32,15 @@ FOUND = "findings.json"
 """In a layer."""
 LENIENT = frozenset({"leak"})
 """Checks that find words: that a text speaks of /root may be meant."""
+LINKED = frozenset({"relro", "bind-now", "runpath"})
+"""Checks of how files of relenv's are linked: those that a project includes are not, and work."""
 SHOWN = 5
 """Warnings; `relenv check` shows all."""
 
 
-def examine(context: Context, environment: Environment, below: Layer, digests: Mapping[str, str]) -> None:
+def examine(
+    context: Context, environment: Environment, below: Layer, digests: Mapping[str, str], *, glibc: str = ""
+) -> None:
     """Check what a bundle holds.
 
     A wheel of somebody else's that is not in order, such as one that lacks a library, may work as far as it is needed:
@@ -46,19 +51,25 @@ def examine(context: Context, environment: Environment, below: Layer, digests: M
         environment: the bundle.
         below: what it was made on.
         digests: the sha256 of its files, by their paths.
+        glibc: the newest that it may need, such as `2.28`; empty for the interpreter's.
 
     Raises:
         CheckError: something does not work elsewhere.
     """
     place = this_machine(context.environ)
     tree = Tree(
-        root=environment.root.resolve(), series=environment.interpreter.series, files=tuple(sorted(digests)), links=()
+        root=environment.root.resolve(),
+        series=environment.interpreter.series,
+        files=tuple(sorted(digests)),
+        links=(),
+        floor=tuple(map(int, glibc.split("."))) if glibc else FLOOR,
     )
     part = {name for name, digest in digests.items() if below.digests.get(name) != digest}
     if any(_is_library(name) for name in below.digests.keys() - digests.keys()):
         part |= {name for name in digests if _is_library(name)}  # what needed it is to be found
     theirs = [one for one in _of_layer(environment, below, place) if one.file in digests]
-    ours = [one for one in audit_part(tree, place, part) if one.severity is Severity.ERROR and one not in theirs]
+    ours = [one for one in audit_part(tree, place, part) if one.severity is Severity.ERROR and one.check not in LINKED]
+    ours = [one for one in ours if one not in theirs]
     for one in ours:
         if one.check not in LENIENT and not _is_theirs(tree, one, part):
             raise CheckError(f"{one.file} {one.what}", hint=one.hint or "`relenv check` tells more")

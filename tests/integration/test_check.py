@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -195,6 +196,21 @@ def test_run_finds_a_tree_that_knows_its_place(check: Check, env: Path) -> None:
     env = env.rename(env.with_name("moved"))
     found = {one["file"] for one in check(env, "--run")["findings"] if one["check"] == "run"}
     assert found == {"bin/http", "bin/https", "bin/httpie"}
+
+
+SPOTS = 4
+"""Awkward places, for whoever is not root."""
+
+
+def test_run_finds_a_tree_that_runs_another(check: Check, env: Path) -> None:
+    # as long as that one is where it was, everything works
+    python = env / "bin/python3"
+    real = python.rename(python.with_name("python3-real"))
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(str(real))} "$@"\n')
+    python.chmod(0o755)
+    found = [one for one in check(env, "--run")["findings"] if one["check"] == "run"]
+    # another user cannot even get there
+    assert sum(f"it runs what is in {env}" in one["what"] for one in found if one["file"] == "bin/python3") >= SPOTS
 
 
 def test_wrong_input_is_one_sentence(relenv: Relenv, tmp_path: Path) -> None:

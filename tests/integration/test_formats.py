@@ -252,6 +252,8 @@ def test_scripts_env_and_files(relenv: Relenv, app: Path, tmp_path: Path) -> Non
             'include = [{ from = "data", to = "share/app" }]\nexclude = ["include", "lib/python3.*/ensurepip"]\n'
             'smoke = ["one", "rlnvhelper"]\n'
         )
+    module = app / "app.py"
+    module.write_text(f'import os\n\nTAKEN = os.environ["APP_DATA"]\n{module.read_text()}')
     made = bundled(relenv, app, tmp_path)
     programs = {path.name for path in (made / "bin").iterdir()}
     assert {"one", "rlnvhelper"} <= programs
@@ -267,6 +269,22 @@ def test_scripts_env_and_files(relenv: Relenv, app: Path, tmp_path: Path) -> Non
         one for one in json.loads(relenv("check", "--json", moved).stdout)["findings"] if one["severity"] == "error"
     ]
     assert errors == []
+    ran = json.loads(relenv("check", "--run", "--json", moved, check=False).stdout)["findings"]
+    assert [one for one in ran if one["check"] == "run"] == []
+
+
+def test_glibc_is_that_of_all_that_is_inside(relenv: Relenv, app: Path, tmp_path: Path) -> None:
+    shutil.copy("/bin/true", app / "data/tool")  # of this machine's glibc
+    options = ("bundle", app, "--format", "dir", "-o", tmp_path / "made", "--include", "data/tool:bin/tool")
+    outcome = relenv(*options, "--glibc", "2.17", check=False)
+    assert outcome.code == 9
+    assert outcome.errors[0].startswith("error: bin/tool needs glibc 2.")
+    outcome = relenv(*options, check=False)
+    assert outcome.code == 9
+    assert "newer than the promised 2.17" in outcome.errors[-2]
+    relenv(*options, "--glibc", "2.99")
+    bundle = json.loads((tmp_path / "made/relenv.json").read_text())["bundle"]
+    assert bundle["glibc"] not in ("2.17", "2.99")
 
 
 def test_new_scripts(relenv: Relenv, app: Path, tmp_path: Path) -> None:
@@ -283,6 +301,7 @@ def test_new_scripts(relenv: Relenv, app: Path, tmp_path: Path) -> None:
         (["--script", "start=app:three"], (9, "the script start (app:three) cannot start in the bundle")),
         (["--exclude", "no/such"], (3, "exclude: nothing in the bundle matches 'no/such'")),
         (["--exclude", "bin/*"], (9, "would leave out the interpreter itself")),
+        (["--exclude", "*.json"], (9, "would leave out relenv.json, which says what is inside")),
         (["--format", "rar"], (2, "`format` must be one of")),
         (["--only-binary", ":all:", "--group", "missing"], (3, "`missing`, which [dependency-groups] lacks")),
     ],
