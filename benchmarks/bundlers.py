@@ -781,6 +781,7 @@ def large(work: Path, python: str, sizes: Sequence[int]) -> str:
                 f"{packed:.0f}",
             )
             lines.append(f"| {megabytes} | {form} | {' | '.join(cells)} |")
+            told(lines[-1])  # whatever comes next
             shutil.rmtree(work / "made/large")
         shutil.rmtree(project)
     return "\n".join(lines) + "\n"
