@@ -288,12 +288,20 @@ def fetch_sources(context: Context, releases: tuple[Recipe, ...]) -> list[Obtain
     return [context.sources.obtain(node.recipe.source) for node in plan.nodes]
 
 
-def forget(context: Context, releases: tuple[Recipe, ...]) -> None:
-    """Remove from the store what building one of these releases made, so that it is made anew."""
-    plan = resolve_plan(context, releases)
+def forget(
+    context: Context, releases: tuple[Recipe, ...], *, aim_of: Callable[[Recipe, str], Recipe] | None = None
+) -> None:
+    """Remove from the store what building one of these releases made, so that it is made anew.
+
+    Args:
+        context: the edges.
+        releases: those of CPython to choose from, the preferred one first.
+        aim_of: as of `resolve_plan`: what was built is something else than an interpreter.
+    """
+    plan = resolve_plan(context, releases, aim_of=aim_of)
     cache, version = context.cache, plan.aim.recipe.version
     names = [node.slug for node in plan.nodes]
-    for pattern in (f"python-{version}-*", packed_name(version, "*")):
+    for pattern in () if aim_of else (f"python-{version}-*", packed_name(version, "*")):
         names += [path.name for path in cache.store.glob(pattern)]
     for name in names:
         with cache.lock(name, context.ui), suppress(FileNotFoundError):

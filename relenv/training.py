@@ -14,6 +14,7 @@ from relenv.build import build
 from relenv.interpreter import resolve_plan
 from relenv.recipes.cpython import training_for
 from relenv.recipes.profiles import Profile
+from relenv.store import part_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,9 @@ def train(context: Context, releases: tuple[Recipe, ...], into: Path) -> Trained
     packed = pack((artifact.path / "profile.tar").read_bytes())
     toolchain = context.toolchain(plan.toolchain_key)
     path = into / f"cpython-{version}-{plan.platform.triplet}-{toolchain.name}.tar.xz"
-    path.write_bytes(packed)
+    partial = part_of(path)
+    partial.write_bytes(packed)
+    partial.replace(path)
     digest = hashlib.sha256(packed).hexdigest()
     return Trained(
         path=path, profile=Profile(version=version, toolchain=toolchain.name, filename=path.name, sha256=digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from relenv.commands.options import add_building, add_python
 from relenv.interpreter import Wanted, build_interpreter, fetch_sources, forget, releases_for
 from relenv.release import parcel, prepare, publish
-from relenv.training import train
+from relenv.training import aim_for, train
 
 if TYPE_CHECKING:
     import argparse
@@ -59,15 +60,16 @@ def run(args: argparse.Namespace, context: Context) -> int:
         for obtained in fetch_sources(context, releases):
             sys.stdout.write(f"{obtained.path}\n")
         return 0
-    if args.train:
-        trained = train(context, releases, args.output or Path.cwd())
-        context.ui.note(f"{trained.profile!r},")
-        sys.stdout.write(f"{trained.path}\n")
-        return 0
     if args.output:
         prepare(args.output)
     if args.clean:
-        forget(context, releases)
+        forget(context, releases, aim_of=aim_for if args.train else None)
+    if args.train:
+        trained = train(context, releases, args.output or Path.cwd())
+        context.ui.note(f"{trained.profile!r},")
+        told = {"path": str(trained.path), **dataclasses.asdict(trained.profile)}
+        sys.stdout.write(f"{json.dumps(told) if args.json else trained.path}\n")
+        return 0
     interpreter = build_interpreter(context, releases)
     described = {
         "path": str(interpreter.root),

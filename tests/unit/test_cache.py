@@ -27,6 +27,7 @@ from relenv.recipes.cpython import CPYTHON
 from relenv.recipes.libraries import LIBRARIES
 from relenv.store import Cache, find_cache, open_cache
 from relenv.toolchain import directory_for, key_for
+from relenv.training import aim_for
 from relenv.ui import open_ui
 
 if TYPE_CHECKING:
@@ -441,7 +442,7 @@ def test_forgetting_waits_for_whoever_lays_it_out(cache: Cache, monkeypatch: pyt
     libraries = {name: releases[0] for name, releases in LIBRARIES.items()}
     (recipe,) = [recipe for recipe in CPYTHON if recipe.version == "3.13.15"]
     plan = make_plan(recipe, libraries, platform=platform, toolchain_key=key_for(platform))
-    monkeypatch.setattr(interpreter, "resolve_plan", lambda _context, _releases: plan)
+    monkeypatch.setattr(interpreter, "resolve_plan", lambda _context, _releases, **_: plan)
     context = context_for(cache.root)
     artifact = cache.store / plan.nodes[0].slug
     artifact.mkdir()
@@ -463,12 +464,24 @@ def test_what_was_packed_of_it_is_forgotten_too(cache: Cache, monkeypatch: pytes
     libraries = {name: releases[0] for name, releases in LIBRARIES.items()}
     (recipe,) = [recipe for recipe in CPYTHON if recipe.version == "3.13.15"]
     plan = make_plan(recipe, libraries, platform=host_platform(), toolchain_key="0")
-    monkeypatch.setattr(interpreter, "resolve_plan", lambda _context, _releases: plan)
+    monkeypatch.setattr(interpreter, "resolve_plan", lambda _context, _releases, **_: plan)
     stay = ["tarball-3.13.5-01", "tarball-toolchain-15.3.0-01"]
     for name in ("tarball-3.13.15-01", *stay):
         (cache.store / name).mkdir()
     forget(context_for(cache.root), (recipe,))
     assert sorted(path.name for path in cache.store.glob("tarball-*") if path.name.endswith("-01")) == stay
+
+
+def test_a_training_is_forgotten_alone(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    libraries = {name: releases[0] for name, releases in LIBRARIES.items()}
+    (recipe,) = [recipe for recipe in CPYTHON if recipe.version == "3.13.15"]
+    plan = make_plan(aim_for(recipe, "ppbt-0.1.8"), libraries, platform=host_platform(), toolchain_key="0")
+    monkeypatch.setattr(interpreter, "resolve_plan", lambda _context, _releases, aim_of: plan if aim_of else None)
+    (cache.store / "python-3.13.15-01").mkdir()
+    (cache.store / plan.aim.slug).mkdir()
+    forget(context_for(cache.root), (recipe,), aim_of=aim_for)
+    assert (cache.store / "python-3.13.15-01").exists()
+    assert not (cache.store / plan.aim.slug).exists()
 
 
 def test_versions_tells_of_profiles(tmp_path: Path) -> None:
