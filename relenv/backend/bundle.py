@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from contextlib import redirect_stdout
@@ -13,7 +14,7 @@ from relenv.cli import main
 from relenv.commands.keys import flags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 SWITCHES = ("offline", "refresh", "sizes", "quiet", "verbose", "debug", "json", "lock")
 """Options of `relenv bundle` without a value that are no keys of [tool.relenv]."""
@@ -22,11 +23,61 @@ SWITCHES = ("offline", "refresh", "sizes", "quiet", "verbose", "debug", "json", 
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
-def _is_passing(output: Path) -> bool:
-    """Tell whether a directory is one of those that pip builds in, and removes afterwards."""
+def is_asked(settings: Mapping[str, Any]) -> bool:
+    """Tell whether settings ask for a bundle."""
+    return str(settings.get("bundle", "")).lower() in TRUE
+
+
+def _is_passing(folder: Path) -> bool:
+    """Tell whether a directory is one of those that pip and uv build in, and remove or hide afterwards."""
+    there = folder.resolve()
+    return any(part.startswith("pip-") for part in _below_temporary(there)[:1]) or any(
+        re.fullmatch(r"[a-z]+-v\d+", one.name) and (one.parent / "CACHEDIR.TAG").is_file()  # uv's `sdists-v9`
+        for one in (there, *there.parents)
+    )
+
+
+def _below_temporary(there: Path) -> tuple[str, ...]:
     temporary = Path(tempfile.gettempdir()).resolve()
-    there = output.resolve()
-    return there.is_relative_to(temporary) and there.relative_to(temporary).parts[0].startswith("pip-")
+    return there.relative_to(temporary).parts if there.is_relative_to(temporary) else ()
+
+
+def _is_unpacked(project: Path) -> bool:
+    """Tell whether a project is an sdist that a frontend has unpacked to build the wheel: every sdist has PKG-INFO."""
+    below = _below_temporary(project.resolve())
+    return _is_passing(project) or bool(below and (project / "PKG-INFO").is_file())
+
+
+def _is_relative(value: str) -> bool:
+    return not Path(value).is_absolute()
+
+
+def _is_on(value: str) -> bool:
+    return value.lower() not in FALSE
+
+
+WRITTEN: Mapping[str, tuple[Callable[[str], bool], str]] = {
+    "output": (_is_relative, "an absolute path stays"),
+    "report": (_is_relative, "an absolute path stays"),
+    "lock": (_is_on, "`relenv bundle --lock` writes it where it stays"),
+}
+"""The options that write into the current directory: with which values, and what to do where that is removed."""
+
+
+def _refuse_lost(project: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse options that would write into a project that is removed afterwards.
+
+    Raises:
+        SystemExit: there is one.
+    """
+    if not _is_unpacked(project):
+        return
+    for name, (writes, hint) in WRITTEN.items():
+        for value in _values(settings.get(name, [])):
+            if writes(value):
+                raise SystemExit(
+                    f"relenv: -C relenv.{name}={value} would write to {project}, which is removed afterwards: {hint}"
+                )
 
 
 def bundle_if_asked(wheel: Path, output: Path, settings: Mapping[str, Any]) -> None:
@@ -38,12 +89,13 @@ def bundle_if_asked(wheel: Path, output: Path, settings: Mapping[str, Any]) -> N
     wanted = str(settings.get("bundle", "")).lower()
     if wanted in FALSE:
         return
-    if wanted not in TRUE:
+    if not is_asked(settings):
         given = next(iter(settings))
         what = f"relenv.bundle={wanted}" if wanted else f"relenv.{given}"
         raise SystemExit(f"relenv: -C {what} makes no bundle: that takes -C relenv.bundle=true")
     if "output" not in settings and _is_passing(output):
         raise SystemExit(f"relenv: the bundle would go with {output.parent}; -C relenv.output=DIR/ keeps it")
+    _refuse_lost(Path.cwd(), settings)
     bundle(wheel, output, settings)
 
 
@@ -66,10 +118,15 @@ def bundle(wheel: Path, output: Path, settings: Mapping[str, Any]) -> None:
         raise SystemExit(status)
 
 
+def _values(value: Any) -> list[str]:
+    """Return what an option was given, once or several times."""
+    return [str(one) for one in (value if isinstance(value, list) else [value])]
+
+
 def _words(name: str, value: Any) -> Iterator[str]:
     """Yield an option as words of a command line; what there is none of, the command line refuses by name."""
-    for one in value if isinstance(value, list) else [value]:
-        false = str(one).lower() in FALSE
+    for one in _values(value):
+        false = one.lower() in FALSE
         if name in flags():
             yield f"--no-{name}" if false else f"--{name}"
         elif name in SWITCHES:

@@ -162,6 +162,12 @@ def test_uv_builds_it(uv: str, links: dict[str, str], wheelhouse: Path, tmp_path
     done = subprocess.run([uv, "build", "-q", "-o", tmp_path / "dist", root], env=env, check=False, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert len([path for path in (tmp_path / "dist").iterdir() if path.suffix in (".whl", ".gz")]) == 2
+    # the wheel is built of the sdist, unpacked in the cache
+    lost = ("-C", "relenv.bundle=true", "-C", "relenv.output=out/")
+    command = [uv, "build", *lost, "-o", tmp_path / "dist", root]
+    done = subprocess.run(command, env=env, check=False, capture_output=True)
+    assert done.returncode
+    assert b"-C relenv.output=out/ would write to " in done.stderr
 
 
 def test_a_backend_of_the_project_s_own_may_build_on_it(links: dict[str, str], tmp_path: Path) -> None:
@@ -189,6 +195,9 @@ def test_what_is_wrong_is_said(links: dict[str, str], tmp_path: Path) -> None:
     # pip builds in a directory that is gone afterwards
     made = ("-m", "pip", "wheel", "--no-deps", "-w", tmp_path / "wheels", "--config-settings=relenv.bundle=true")
     assert "-C relenv.output=DIR/ keeps it" in run(*made, root, env=links, check=False)
+    # and others of an sdist that they unpack in one
+    lost = ("-C", "relenv.bundle=true", "-C", "relenv.output=out/", "-o", tmp_path / "dist")
+    assert "-C relenv.output=out/ would write to " in run("-m", "build", *lost, root, env=links, check=False)
     other = project(tmp_path / "other", "nowhere.backend")
     said = run("-m", "build", "--wheel", other, env=links, check=False)
     assert "build-system.requires must name what provides nowhere.backend" in said
