@@ -91,7 +91,8 @@ def _provider(backend: str) -> str:
 
 def _afterwards(hook: str, folder: Path, result: str, settings: Mapping[str, Any]) -> None:
     """Do what is asked for beyond the hook itself. No recursion: the bundle is made of the wheel that is there."""
+    ours = {key.removeprefix(SETTINGS): value for key, value in settings.items() if key.startswith(SETTINGS)}
     if hook == "build_sdist":
-        import_module("relenv.backend.sdist").complete(folder / result)
-    elif ours := {key.removeprefix(SETTINGS): value for key, value in settings.items() if key.startswith(SETTINGS)}:
+        import_module("relenv.backend.sdist").complete(folder / result, ours)
+    elif ours:
         import_module("relenv.backend.bundle").bundle_if_asked(folder / result, folder / "relenv", ours)
