@@ -312,7 +312,7 @@ def _exactly(site: Site, wheel: Wheel, installer: Installer) -> Dependencies:
     if lock is None:
         return resolve(site, installer, requirements)
     environment = marker_environment(site.interpreter)
-    chosen = read_lock(lock, requirements, environment, extras=config.extras, groups=config.groups)
+    chosen = read_lock(lock, requirements, environment, own=wheel.canonical, extras=config.extras, groups=config.groups)
     # the others say what needs what, and leave out what a project has overridden
     return dataclasses.replace(chosen, lock=lock) if is_flat(lock) else chosen
 

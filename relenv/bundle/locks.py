@@ -141,6 +141,7 @@ def read_lock(
     requirements: Sequence[str],
     environment: Mapping[str, str],
     *,
+    own: str = "",
     extras: Collection[str] = (),
     groups: Collection[str] = (),
 ) -> Dependencies:
@@ -150,6 +151,7 @@ def read_lock(
         path: the file; what is none of FORMATS is a requirements file with hashes.
         requirements: what the project needs, markers evaluated.
         environment: what markers are evaluated with (PEP 508).
+        own: the project's name, normalised: it is installed by itself.
         extras: of the project, that are wanted.
         groups: of the project's dependency groups, that are wanted.
 
@@ -173,7 +175,7 @@ def read_lock(
     sets = {"extras": _normal(extras), "dependency_groups": _normal([*groups, *defaults])}
     if form.flat:
         _refuse_foreign(path, data, environment)
-    walk = _Walk(path=path, renew=form.renew, entries=entries, environment=environment, sets=sets)
+    walk = _Walk(path=path, renew=form.renew, own=own, entries=entries, environment=environment, sets=sets)
     chosen = walk.all(requirements) if form.flat else walk.reach(requirements)
     return Dependencies.of([entry.line() for entry in chosen], folders={one.folder for one in chosen if one.folder})
 
@@ -210,6 +212,8 @@ def _format_of(path: Path) -> Format | None:
 class _Walk:
     path: Path
     renew: str
+    own: str
+    """The project's name."""
     entries: Sequence[Entry]
     environment: Mapping[str, str]
     sets: Mapping[str, frozenset[str]]
@@ -219,7 +223,7 @@ class _Walk:
         """Return the entries whose markers hold, having seen that the requirements are among them."""
         for text in requirements:
             self._choose(_need(Requirement(text)))
-        return [one for one in self.entries if self._holds(one)]
+        return [one for one in self.entries if one.name != self.own and self._holds(one)]
 
     def reach(self, requirements: Sequence[str]) -> list[Entry]:
         """Return the entries that some requirements lead to, by name."""
@@ -228,7 +232,7 @@ class _Walk:
         found: dict[str, Entry] = {}
         while waiting:
             need = waiting.pop()
-            if (need.name, need.extras) in done:
+            if need.name == self.own or (need.name, need.extras) in done:
                 continue
             done.add((need.name, need.extras))
             chosen = self._choose(need)
@@ -300,8 +304,6 @@ def _pylock(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
     """Yield the entries of a pylock.toml: https://packaging.python.org/en/latest/specifications/pylock-toml/."""
     lock = Pylock.from_dict(data)
     for package in lock.packages:
-        if package.directory and (folder / package.directory.path).resolve() == folder.resolve():
-            continue  # the project itself
         files = [*(package.wheels or ()), *([package.sdist] if package.sdist else ())]
         local = next((one.path for one in files if one.path and not one.url), None)
         yield Entry(
@@ -344,8 +346,6 @@ def _uv(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
         raise LookupError(f"version {data['version']}")
     for package in data.get("package", ()):
         source = package["source"]
-        if source.get("editable", source.get("virtual")) == ".":
-            continue  # the project itself
         files = [*package.get("wheels", ()), *([package["sdist"]] if "sdist" in package else ())]
         extras = package.get("optional-dependencies", {})
         yield Entry(

@@ -213,7 +213,7 @@ def test_a_pylock_is_taken_as_it_is(tmp_path: Path) -> None:
     lock = write(tmp_path, "pylock.toml", PYLOCK)
     assert read_lock(lock, ["jinja2"], ENVIRONMENT).hashed == JINJA
     links = f"--find-links {(tmp_path / 'wheels').as_uri()}\n"
-    with_all = read_lock(lock, ["click"], ENVIRONMENT, extras=["CLI"], groups=["deploy"])
+    with_all = read_lock(lock, ["click"], ENVIRONMENT, own="example", extras=["CLI"], groups=["deploy"])
     assert with_all.hashed == f"{links}click==8.1 --hash={D}\n{JINJA}"
     assert with_all.loose == "gunicorn @ git+https://example.org/gunicorn@0123\n"
 
@@ -242,6 +242,25 @@ def test_a_file_without_a_hash_is_refused(tmp_path: Path, name: str) -> None:
     lock = write(tmp_path, name, TREES[name].replace("hash", "size"))
     with pytest.raises(ConfigError, match="has no hash for"):
         read_lock(lock, ["jinja2"], ENVIRONMENT)
+
+
+WORKSPACE = """dependencies = [{ name = "jinja2" }, { name = "member" }]
+
+[[package]]
+name = "member"
+source = { editable = "members/one" }
+dependencies = [{ name = "example" }]
+"""
+
+
+def test_members_of_a_workspace_may_require_its_root_and_each_other(tmp_path: Path) -> None:
+    own = 'source = { editable = "." }\n'
+    lock = write(tmp_path, "uv.lock", UV.replace(own, own + WORKSPACE))
+    root = tmp_path.resolve()
+    found = read_lock(lock, ["example"], ENVIRONMENT, own="member")
+    assert (found.hashed, found.loose) == (JINJA + MARKUPSAFE, f"example @ {root.as_uri()}\n")
+    found = read_lock(lock, ["member"], ENVIRONMENT, own="example")
+    assert (found.hashed, found.loose) == ("", f"member @ {(root / 'members/one').as_uri()}\n")
 
 
 @pytest.mark.parametrize(
