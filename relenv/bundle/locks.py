@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
-    from packaging.pylock import Package
+    from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel
+
+STRONG = ("sha256", "sha384", "sha512")
+"""The algorithms of checksums that pip's --hash takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,7 @@ class Entry:
     """Normalised."""
     version: str = ""
     hashes: tuple[str, ...] = ()
-    """`sha256:...` of each file that may be installed."""
+    """`sha256:...` of each file that may be installed, by all the algorithms that the lock has."""
     needs: tuple[Need, ...] = ()
     markers: tuple[str, ...] = ()
     """One of which must hold; none for always."""
@@ -67,9 +70,14 @@ class Entry:
     folder: str = ""
     """A directory in which the files lie, in place of an index."""
 
+    @property
+    def strong(self) -> list[str]:
+        """Those of the hashes that can be verified."""
+        return sorted({one for one in self.hashes if one.partition(":")[0] in STRONG})
+
     def line(self) -> tuple[str, bool]:
         """Return a requirement, and whether it carries checksums."""
-        checks = "".join(f" --hash={one}" for one in sorted(set(self.hashes)))
+        checks = "".join(f" --hash={one}" for one in self.strong)
         what = f"{self.name} @ {self.direct}" if self.direct else f"{self.name}=={self.version}"
         return f"{what}{checks}", bool(checks)
 
@@ -156,7 +164,7 @@ def read_lock(
         groups: of the project's dependency groups, that are wanted.
 
     Raises:
-        ConfigError: the lock is stale, damaged, or of a kind that is not known.
+        ConfigError: the lock is stale, damaged, of a kind that is not known, or has something that cannot be verified.
     """
     form = _format_of(path)
     if form is None:
@@ -223,7 +231,9 @@ class _Walk:
         """Return the entries whose markers hold, having seen that the requirements are among them."""
         for text in requirements:
             self._choose(_need(Requirement(text)))
-        return [one for one in self.entries if one.name != self.own and self._holds(one)]
+        found = [one for one in self.entries if one.name != self.own and self._holds(one)]
+        self._refuse_unverified(found)
+        return found
 
     def reach(self, requirements: Sequence[str]) -> list[Entry]:
         """Return the entries that some requirements lead to, by name."""
@@ -250,9 +260,20 @@ class _Walk:
         fitting = [one for one in here if _fits(need, one)]
         if not any(not one.extras for one in fitting):
             raise self._stale(f"it has {here[0].name} {here[0].version}, which does not fit {need.requirement}")
-        if unknown := [one for one in fitting if not (one.hashes or one.direct or one.extras)]:
-            raise ConfigError(f"{self.path} has no hash for {unknown[0].name}", hint=f"`{self.renew}` makes it anew")
+        self._refuse_unverified(fitting)
         return fitting
+
+    def _refuse_unverified(self, entries: Iterable[Entry]) -> None:
+        """Refuse what would be installed whatever is in it; directories and revisions have no hashes at all.
+
+        Raises:
+            ConfigError: there is such an entry.
+        """
+        for one in entries:
+            kinds = ", ".join(sorted({text.partition(":")[0] for text in one.hashes}))
+            if not (one.strong or one.extras or (one.direct and not kinds)):
+                but = f" but {kinds}, and only {', '.join(STRONG)} are verified" if kinds else ""
+                raise ConfigError(f"{self.path} has no hash for {one.name}{but}", hint=f"`{self.renew}` makes it anew")
 
     def _holds(self, entry: Entry) -> bool:
         values: dict[str, str | AbstractSet[str]] = {**self.environment, **self.sets}
@@ -309,16 +330,17 @@ def _pylock(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
         yield Entry(
             name=package.name,
             version=str(package.version or ""),
-            hashes=tuple(f"sha256:{one.hashes['sha256']}" for one in files if "sha256" in one.hashes)
-            or _archive_hashes(package),
+            hashes=_pylock_hashes(package),
             markers=(str(package.marker),) if package.marker else (),
             direct=_pylock_direct(package, folder),
             folder=str((folder / local).parent.resolve()) if local else "",
         )
 
 
-def _archive_hashes(package: Package) -> tuple[str, ...]:
-    return tuple(f"{kind}:{value}" for kind, value in package.archive.hashes.items()) if package.archive else ()
+def _pylock_hashes(package: Package) -> tuple[str, ...]:
+    files: list[PackageWheel | PackageSdist | PackageArchive | None]
+    files = [*(package.wheels or ()), package.sdist, package.archive]
+    return tuple(f"{kind}:{value}" for one in files if one for kind, value in one.hashes.items())
 
 
 def _pylock_direct(package: Package, folder: Path) -> str:

@@ -244,6 +244,31 @@ def test_a_file_without_a_hash_is_refused(tmp_path: Path, name: str) -> None:
         read_lock(lock, ["jinja2"], ENVIRONMENT)
 
 
+@pytest.mark.parametrize("kind", ["sha384", "sha512"])
+def test_whatever_pip_verifies_is_verified(tmp_path: Path, kind: str) -> None:
+    lock = write(tmp_path, "pylock.toml", PYLOCK.replace("sha256", kind))
+    found = read_lock(lock, ["jinja2"], ENVIRONMENT, own="example")
+    assert (found.hashed, found.loose) == (JINJA.replace("sha256", kind), "")
+
+
+ARCHIVE = """
+[[packages]]
+name = "flask"
+version = "3"
+archive = { url = "https://example.org/flask.tar.gz", hashes = { blake2b = "ab", md5 = "cd" } }
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [(PYLOCK.replace("sha256", "md5"), "jinja2 but md5"), (PYLOCK + ARCHIVE, "flask but blake2b, md5")],
+)
+def test_what_nobody_verifies_is_refused(tmp_path: Path, text: str, what: str) -> None:
+    # whether the project asks for it or something else does
+    with pytest.raises(ConfigError, match=f"has no hash for {what}, and only sha256, sha384, sha512 are verified"):
+        read_lock(write(tmp_path, "pylock.toml", text), [], ENVIRONMENT, own="example")
+
+
 WORKSPACE = """dependencies = [{ name = "jinja2" }, { name = "member" }]
 
 [[package]]
