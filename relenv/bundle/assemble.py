@@ -255,8 +255,10 @@ def _build(site: Site) -> Wheel:
 
 def _dependencies(site: Site, wheel: Wheel, treatment: Treatment) -> Layer:
     """Return what the bundle holds besides the project: the interpreter and the dependencies, ready for use."""
-    installer = installer_for(site.context, site.config)
-    wanted = _exactly(site, wheel, installer)
+    config = site.config
+    installer = installer_for(site.context, config)
+    requirements = wheel.requires(site.interpreter, config.extras) + here(config.group_requires, site.interpreter)
+    wanted = _exactly(site, wheel, requirements, installer)
     if wanted.empty:
         return trimmed(site.context, site.interpreter, treatment)
 
@@ -265,56 +267,80 @@ def _dependencies(site: Site, wheel: Wheel, treatment: Treatment) -> Layer:
         with working(site.context.ui, f"Installing {what}", f"Installed {what}"):
             installer.install(site, environment, wanted)
         if wanted.lock:
-            _refuse_holes(wanted.lock, environment, but=wheel.canonical)
+            _refuse_holes(wanted.lock, environment, requirements, but=wheel.canonical)
 
-    key = wanted.key and json.dumps([installer.name, site.config.glibc, wanted.key])
+    # what is kept was searched for holes with these extras in mind
+    extras = [one for one in sorted(requirements) if wanted.lock and Requirement(one).extras]
+    key = wanted.key and json.dumps([installer.name, config.glibc, wanted.key, *extras])
     made = layer(site.context, site.interpreter, treatment, key=key, fill=fill, work=site.work)
     return dataclasses.replace(made, files=wanted.hashed, until=wanted.until if wanted.key else 0)
 
 
-def _refuse_holes(lock: Path, environment: Environment, *, but: str) -> None:
-    """Refuse a lock that lacks what something in it requires, other than the project itself.
+def _refuse_holes(lock: Path, environment: Environment, requirements: Sequence[str], *, but: str) -> None:
+    """Refuse a lock that lacks what something in it requires, with the extras that are asked for.
+
+    Args:
+        lock: the file.
+        environment: what it lists is installed there.
+        requirements: what the project asks for.
+        but: the project itself, which need not be in it.
 
     Raises:
         ConfigError: it does.
     """
     distributions = {canonicalize_name(one.name): one for one in installed(environment)}
     there = {*distributions, but}
-    for name, distribution in sorted(distributions.items()):
-        try:
-            needs = here(distribution.requires or (), environment.interpreter)
-        except InvalidRequirement:  # uv mends those of old packages
-            continue
-        for needed in needs:
-            if canonicalize_name(Requirement(needed).name) not in there:
+    seen: set[str] = set()
+    waiting = [*map(Requirement, requirements), *map(Requirement, sorted(distributions, reverse=True))]
+    while waiting:
+        asked = waiting.pop()
+        for needed in _needs(distributions.get(canonicalize_name(asked.name)), asked.extras, environment.interpreter):
+            if canonicalize_name(needed.name) not in there:
+                who = f"{asked.name}[{','.join(sorted(asked.extras))}]" if asked.extras else asked.name
                 raise ConfigError(
-                    f"{lock} does not fit the project: it lacks {needed}, which {name} requires",
+                    f"{lock} does not fit the project: it lacks {needed}, which {who} requires",
                     hint="make it anew; lock = none passes it over",
                 )
+            if needed.extras and str(needed) not in seen:
+                seen.add(str(needed))
+                waiting.append(needed)
 
 
-def _exactly(site: Site, wheel: Wheel, installer: Installer) -> Dependencies:
+def _needs(distribution: Distribution | None, extras: Collection[str], interpreter: Interpreter) -> list[Requirement]:
+    """Return what something that is installed requires with some extras."""
+    try:
+        return list(map(Requirement, here((distribution and distribution.requires) or (), interpreter, extras)))
+    except InvalidRequirement:  # uv mends those of old packages
+        return []
+
+
+def _exactly(site: Site, wheel: Wheel, requirements: Sequence[str], installer: Installer) -> Dependencies:
     """Return the files of the dependencies: those of a lock if there is one, else what an installer chooses."""
     config = site.config
-    requirements = wheel.requires(site.interpreter, config.extras) + here(config.group_requires, site.interpreter)
     lock = None if config.write_lock else find_lock(config.root, config.lock)
     if lock is None:
         _refuse_sources(config, requirements)
     if config.write_lock:
-        path = config.root / "pylock.toml"
-        if (other := find_lock(config.root)) and other != path:
-            site.context.ui.warn(f"{path.name} comes before {other.name}, which is not heeded any more")
-        with working(site.context.ui, f"Resolving what {site.label} needs"):
-            text = pylock_of(pip_report(site, requirements), config.root, site.interpreter.series)
-        write_text(path, text)
-        site.context.ui.step(f"Wrote {path}")
-        lock = path
+        lock = _write_lock(site, requirements)
     if lock is None:
         return resolve(site, installer, requirements)
     environment = marker_environment(site.interpreter)
     chosen = read_lock(lock, requirements, environment, own=wheel.canonical, extras=config.extras, groups=config.groups)
     # the others say what needs what, and leave out what a project has overridden
     return dataclasses.replace(chosen, lock=lock) if is_flat(lock) else chosen
+
+
+def _write_lock(site: Site, requirements: Sequence[str]) -> Path:
+    """Resolve anew, and write what pip has chosen to the project's pylock.toml."""
+    config, ui = site.config, site.context.ui
+    path = config.root / "pylock.toml"
+    if (other := find_lock(config.root)) and other != path:
+        ui.warn(f"{path.name} comes before {other.name}, which is not heeded any more")
+    with working(ui, f"Resolving what {site.label} needs"):
+        text = pylock_of(pip_report(site, requirements), config.root, site.interpreter.series)
+    write_text(path, text)
+    ui.step(f"Wrote {path}")
+    return path
 
 
 def _refuse_sources(config: AppConfig, requirements: Sequence[str]) -> None:

@@ -199,6 +199,19 @@ def test_a_lock_with_a_hole_is_refused(relenv: Relenv, project: Path) -> None:
     assert "does not fit the project: it lacks rlnvmore, which rlnvbelow requires" in outcome.errors[0]
 
 
+def test_a_lock_lacks_what_a_new_extra_asks_for(relenv: Relenv, project: Path) -> None:
+    make_wheel(project / "wheels", "rlnvbelow", "1.0", requires=("rlnvmore; extra == 'fast'",))
+    made(relenv, project, "one", "--lock")
+    text = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(text.replace('["rlnvbelow"]', '["rlnvbelow[fast]"]'))
+    # though the very files that the lock lists are kept, installed
+    outcome = relenv("bundle", project, "-o", project.parent / "two", check=False)
+    assert outcome.code == 3
+    assert "does not fit the project: it lacks rlnvmore, which rlnvbelow[fast] requires" in outcome.errors[0]
+    bundle, _ = made(relenv, project, "three", "--lock")
+    assert list(bundle.glob("lib/python3.*/site-packages/rlnvmore.py"))
+
+
 def test_what_only_uv_knows_the_place_of_is_not_taken_from_an_index(relenv: Relenv, project: Path) -> None:
     text = (project / "pyproject.toml").read_text()
     (project / "pyproject.toml").write_text(f"{text}\n[tool.uv.sources]\nrlnvbelow = {{ workspace = true }}\n")

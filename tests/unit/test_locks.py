@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from packaging.markers import default_environment
 from packaging.pylock import Pylock
 
+from relenv.bundle.assemble import _refuse_holes
 from relenv.bundle.locks import find_lock, pylock_of, read_lock, workspace_sources
 from relenv.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ENVIRONMENT = {
     **{name: str(value) for name, value in default_environment().items()},
@@ -286,6 +286,27 @@ def test_members_of_a_workspace_may_require_its_root_and_each_other(tmp_path: Pa
     assert (found.hashed, found.loose) == (JINJA + MARKUPSAFE, f"example @ {root.as_uri()}\n")
     found = read_lock(lock, ["member"], ENVIRONMENT, own="example")
     assert (found.hashed, found.loose) == ("", f"member @ {(root / 'members/one').as_uri()}\n")
+
+
+def test_a_list_must_have_what_extras_ask_for(tmp_path: Path) -> None:
+    requires = {
+        "server": ("fast; extra == 'standard'", "more[x]; extra == 'all'", "server[all]; extra == 'every'"),
+        "more": ("hidden; extra == 'x'",),
+    }
+    for name, some in requires.items():
+        (tmp_path / f"{name}-1.0.dist-info").mkdir()
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0", *(f"Requires-Dist: {one}" for one in some)]
+        write(tmp_path / f"{name}-1.0.dist-info", "METADATA", "\n".join(lines) + "\n")
+    interpreter = SimpleNamespace(series="3.13", version="3.13.5")
+    environment = SimpleNamespace(site_packages=tmp_path, interpreter=interpreter)
+    _refuse_holes(Path("pylock.toml"), environment, ["server>=1", "example[own]"], but="example")
+    for asked, why in (
+        ("server[standard]>=1", "fast, which server[standard] requires"),
+        ("server[all]", "hidden, which more[x] requires"),
+        ("server[every]", "hidden, which more[x] requires"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(f"pylock.toml does not fit the project: it lacks {why}")):
+            _refuse_holes(Path("pylock.toml"), environment, [asked], but="example")
 
 
 @pytest.mark.parametrize(
