@@ -334,6 +334,11 @@ def _write_lock(site: Site, requirements: Sequence[str]) -> Path:
     """Resolve anew, and write what pip has chosen to the project's pylock.toml."""
     config, ui = site.config, site.context.ui
     path = config.root / "pylock.toml"
+    if config.installer == "uv":
+        ui.warn(
+            "--lock resolves with pip, though installer = uv: what index-url, extra-index-url and find-links of "
+            "[tool.relenv] say holds for both, uv's own configuration does not"
+        )
     if (other := find_lock(config.root)) and other != path:
         ui.warn(f"{path.name} comes before {other.name}, which is not heeded any more")
     with working(ui, f"Resolving what {site.label} needs"):

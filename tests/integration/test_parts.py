@@ -212,6 +212,15 @@ def test_a_lock_lacks_what_a_new_extra_asks_for(relenv: Relenv, project: Path) -
     assert list(bundle.glob("lib/python3.*/site-packages/rlnvmore.py"))
 
 
+@pytest.mark.usefixtures("uv")
+def test_whoever_has_chosen_uv_is_told_that_pip_writes_the_lock(relenv: Relenv, project: Path) -> None:
+    _, told = made(relenv, project, "one", "--lock", "--installer", "uv")
+    assert told.count("--lock resolves with pip, though installer = uv") == 1
+    assert says(project.parent / "one") == "rlnvbelow 1.0"
+    _, told = made(relenv, project, "two", "--lock")
+    assert "resolves with pip" not in told
+
+
 def test_what_only_uv_knows_the_place_of_is_not_taken_from_an_index(relenv: Relenv, project: Path) -> None:
     text = (project / "pyproject.toml").read_text()
     (project / "pyproject.toml").write_text(f"{text}\n[tool.uv.sources]\nrlnvbelow = {{ workspace = true }}\n")
