@@ -326,6 +326,6 @@ def test_an_sdist_gets_the_icons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     with tarfile.open(tmp_path / "x-1.tar.gz", "w:gz") as tar:
         tar.add("pyproject.toml", "x-1/pyproject.toml")
-    complete(tmp_path / "x-1.tar.gz")
+    complete(tmp_path / "x-1.tar.gz", {})
     with tarfile.open(tmp_path / "x-1.tar.gz") as tar:
         assert sorted(tar.getnames()) == ["x-1/icon.svg", "x-1/pyproject.toml"]
