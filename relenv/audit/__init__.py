@@ -12,7 +12,7 @@ from relenv.audit.binary import binaries
 from relenv.audit.completeness import check as check_completeness
 from relenv.audit.completeness import extensions
 from relenv.audit.elf import check as check_elf
-from relenv.audit.elf import floor
+from relenv.audit.elf import floor, needs
 from relenv.audit.model import Finding, Place, Report, Severity
 from relenv.audit.place import this_machine
 from relenv.audit.run import check as check_run
@@ -52,6 +52,8 @@ def audit(tree: Tree, place: Place, *, work: Path | None = None) -> Report:
         files=len(tree.files),
         binaries=len(facts),
         floor=floor(tree, facts),
+        cxx=floor(tree, facts, "GLIBCXX"),
+        needs=needs(tree, facts),
         findings=tuple(sorted(findings, key=lambda one: (list(Severity).index(one.severity), one.file, one.what))),
     )
 

@@ -102,16 +102,32 @@ def _fitting(every: Iterable[Binary], main: Binary) -> list[Binary]:
     return [one for one in every if _kind(one) == _kind(main)]
 
 
-def floor(tree: Tree, facts: Iterable[Binary | Broken]) -> Floor | None:
-    """Return the oldest glibc that every file for the tree's machine loads with, and the first file to ask for it."""
+FAMILIES = ("GLIBC", "GLIBCXX")
+"""The symbol versions that are told of: those of glibc, and those of libstdc++, the C++ library."""
+
+
+def needs(tree: Tree, facts: Iterable[Binary | Broken]) -> dict[str, dict[str, str]]:
+    """Return the highest version of each of FAMILIES that the files for the tree's machine ask for, by their paths."""
     every = [one for one in facts if isinstance(one, Binary)]
     main = _main(tree, every)
-    fitting = _fitting(every, main) if main else every
-    needs = [(version, one.path) for one in fitting if (version := _glibc(one))]
-    if not needs:
+    found = {
+        one.path: {family: _spell(version) for family in FAMILIES if (version := _highest(one, family))}
+        for one in (_fitting(every, main) if main else every)
+    }
+    return {path: versions for path, versions in sorted(found.items()) if versions}
+
+
+def floor(tree: Tree, facts: Iterable[Binary | Broken], family: str = FAMILIES[0]) -> Floor | None:
+    """Return the oldest version that every file for the tree's machine loads with, and the first file to ask for it."""
+    asked = [
+        (tuple(map(int, versions[family].split("."))), path)
+        for path, versions in needs(tree, facts).items()
+        if family in versions
+    ]
+    if not asked:
         return None
-    highest = max(version for version, _ in needs)
-    culprit = min(path for version, path in needs if version == highest)
+    highest = max(version for version, _ in asked)
+    culprit = min(path for version, path in asked if version == highest)
     return Floor(version=_spell(highest), file=culprit)
 
 
@@ -290,7 +306,11 @@ def _is_relative(value: str) -> bool:
 
 def _glibc(binary: Binary) -> tuple[int, ...]:
     """Return the highest version of glibc that a file needs, empty if none."""
-    return max((_number(need.version, "GLIBC") for need in binary.requires), default=())
+    return _highest(binary, "GLIBC")
+
+
+def _highest(binary: Binary, family: str) -> tuple[int, ...]:
+    return max((_number(need.version, family) for need in binary.requires), default=())
 
 
 def _number(version: str, family: str) -> tuple[int, ...]:
@@ -440,8 +460,8 @@ def _hosts(library: str) -> bool:
 
 
 def _is_provided(symbol: Symbol, scope: Sequence[Binary]) -> bool:
-    if _hosts(symbol.library):
-        return True  # whether its version is there is a matter of the floor
+    if _hosts(symbol.library) and not any(symbol.library == one.soname for one in scope):
+        return True  # it is the host's: whether its version is there is a matter of the floor
     versioned = f"{symbol.name}@{symbol.version}"
     return any(
         versioned in one.defined or (symbol.name in one.defined and not (symbol.version and one.versioned))

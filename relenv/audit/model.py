@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -38,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Floor:
-    """The oldest glibc that every file can be loaded with."""
+    """The oldest glibc, or libstdc++, that every file can be loaded with."""
 
     version: str
     """`2.17`."""
@@ -56,6 +57,10 @@ class Report:
     """How many of the files are ELF files."""
     floor: Floor | None
     """None when no file needs a version of glibc."""
+    cxx: Floor | None
+    """The same of libstdc++ (GLIBCXX), be it in the tree or the host's."""
+    needs: Mapping[str, Mapping[str, str]]
+    """What each file asks for: by its path, `GLIBC` and `GLIBCXX` and the highest version of each."""
     findings: tuple[Finding, ...]
 
     @property

@@ -72,6 +72,8 @@ def _described(path: Path, report: Report) -> dict[str, object]:
         "files": report.files,
         "elf_files": report.binaries,
         "glibc": dataclasses.asdict(report.floor) if report.floor else None,
+        "glibcxx": dataclasses.asdict(report.cxx) if report.cxx else None,
+        "needs": report.needs,
         **{f"{severity}s": report.counts[severity] for severity in Severity},
         "findings": [dataclasses.asdict(finding) for finding in report.findings],
     }
@@ -99,5 +101,7 @@ def _summary(path: Path, report: Report, took: float) -> str:
     counts = report.counts
     told = ", ".join(f"{counts[severity]} {severity}{'' if counts[severity] == 1 else 's'}" for severity in Severity)
     glibc = f"runs on glibc >= {report.floor.version} ({report.floor.file}); " if report.floor else ""
+    if report.cxx:
+        glibc += f"asks for GLIBCXX_{report.cxx.version} of libstdc++ ({report.cxx.file}); "
     files = f"Python {report.python}, {report.files} files ({report.binaries} ELF) in {seconds(took)}"
     return f"{path}: {files}; {glibc}{told}"

@@ -149,6 +149,17 @@ def test_symbols_without_a_version_may_be_those_of_libm() -> None:
     assert found(known, late) == []
 
 
+def test_a_library_that_the_tree_carries_may_be_too_old() -> None:
+    names = frozenset({"f", "f@GLIBCXX_3.4.21"})
+    carried = binary("lib/libstdc++.so.6", soname="libstdc++.so.6", defined=names, versioned=True)
+    needs = {
+        version: binary(WHEEL, needed=(carried.soname,), undefined=frozenset({Symbol("f", version, carried.soname)}))
+        for version in ("GLIBCXX_3.4.21", "GLIBCXX_3.4.32")
+    }
+    assert found(carried, needs["GLIBCXX_3.4.21"]) == []
+    assert found(carried, needs["GLIBCXX_3.4.32"]) == [("warning", "symbols", WHEEL)]
+
+
 def test_nothing_is_said_of_symbols_whose_library_is_missing() -> None:
     lacks = binary(WHEEL, needed=("libgone.so",), undefined=frozenset({Symbol("gone", "", "")}))
     assert found(lacks) == [("error", "needed", WHEEL)]
@@ -329,3 +340,14 @@ def test_what_is_cut_off_is_broken(compile_c: Compile) -> None:
 
 def test_object_files_are_nobodys_business(compile_c: Compile) -> None:
     assert read(compile_c("some.o", "int x;", "-c")) == []
+
+
+def test_the_newest_cxx_library_that_a_file_asks_for_is_told() -> None:
+    cxx = [Requirement(library="libstdc++.so.6", version=f"GLIBCXX_3.4.{minor}") for minor in (9, 21)]
+    libc = Requirement(library="libc.so.6", version="GLIBC_2.28")
+    facts = [PYTHON, binary(WHEEL, requires=(*cxx, libc))]
+    assert elf.needs(tree(), facts)[WHEEL] == {"GLIBC": "2.28", "GLIBCXX": "3.4.21"}
+    found = elf.floor(tree(), facts, "GLIBCXX")
+    assert found is not None
+    assert (found.version, found.file) == ("3.4.21", WHEEL)
+    assert elf.floor(tree(), [PYTHON], "GLIBCXX") is None
