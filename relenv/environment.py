@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from relenv import pip_shim, process
-from relenv.errors import ChecksumError, InstallError, OutputError, UsageError, disk_full
+from relenv.errors import FULL, ChecksumError, InstallError, OutputError, UsageError, disk_full
 from relenv.inside import run_python
 from relenv.manifest import MANIFEST, SBOM
 from relenv.pip_shim.adopt import is_whole
@@ -101,7 +101,7 @@ def create(
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             refuse_occupied(root, but=partial)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = error.errno in FULL
         hint = "make room, or choose a place on another disk" if full else ""
         raise OutputError(f"{root} cannot be created: {error.strerror}", hint=hint) from error
     finally:

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import ipaddress
 import json
@@ -22,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.version import InvalidVersion, Version
 
 from relenv.checksums import mismatch, sha256_of
-from relenv.errors import CacheError, ChecksumError, HostError, SignatureError, SourceError, UsageError, disk_full
+from relenv.errors import FULL, CacheError, ChecksumError, HostError, SignatureError, SourceError, UsageError, disk_full
 from relenv.interpreter import Interpreter, Wanted, preferred
 from relenv.manifest import FORMAT, MANIFEST
 from relenv.plan import KEY_LENGTH
@@ -196,7 +195,7 @@ def _ensure(
             try:
                 _lay_out(context, location, offer, root, recognise)
             except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                if error.errno not in FULL:
                     raise
                 raise disk_full(f"{offer.label} cannot be put into {context.cache.root}") from error
 

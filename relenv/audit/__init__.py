@@ -47,13 +47,14 @@ def audit(tree: Tree, place: Place, *, work: Path | None = None) -> Report:
     ]
     if work is not None:
         findings += check_run(tree, work, sorted(extensions(tree, facts)))
+    asked_for = needs(tree, facts)
     return Report(
         python=tree.python,
         files=len(tree.files),
         binaries=len(facts),
-        floor=floor(tree, facts),
-        cxx=floor(tree, facts, "GLIBCXX"),
-        needs=needs(tree, facts),
+        floor=floor(asked_for),
+        cxx=floor(asked_for, "GLIBCXX"),
+        needs=asked_for,
         findings=tuple(sorted(findings, key=lambda one: (list(Severity).index(one.severity), one.file, one.what))),
     )
 

@@ -117,11 +117,11 @@ def needs(tree: Tree, facts: Iterable[Binary | Broken]) -> dict[str, dict[str, s
     return {path: versions for path, versions in sorted(found.items()) if versions}
 
 
-def floor(tree: Tree, facts: Iterable[Binary | Broken], family: str = FAMILIES[0]) -> Floor | None:
-    """Return the oldest version that every file for the tree's machine loads with, and the first file to ask for it."""
+def floor(asked_for: Mapping[str, Mapping[str, str]], family: str = FAMILIES[0]) -> Floor | None:
+    """Return the oldest version that all files load with, of what `needs` tells, and the first file to ask for it."""
     asked = [
         (tuple(map(int, versions[family].split("."))), path)
-        for path, versions in needs(tree, facts).items()
+        for path, versions in asked_for.items()
         if family in versions
     ]
     if not asked:

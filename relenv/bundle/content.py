@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import errno
 import io
 import os
 import shutil
 from functools import partial
 from typing import TYPE_CHECKING
 
-from relenv.errors import CheckError, ConfigError, disk_full
+from relenv.errors import FULL, CheckError, ConfigError, disk_full
 from relenv.manifest import MANIFEST, SBOM
 from relenv.pip_shim.records import mend, site_packages
 from relenv.pip_shim.scripts import trampoline
@@ -151,7 +150,7 @@ def _copy_new(root: Path, source: str | Path, target: str | Path) -> None:
     try:
         shutil.copy2(source, target)
     except OSError as error:  # copytree would go on, and say of each file that there is no room
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise disk_full(f"include: {source} cannot be copied to {target}") from error
         raise
 

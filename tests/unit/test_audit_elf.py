@@ -211,11 +211,11 @@ def test_a_program_is_started_by_the_loader_that_every_machine_has(loader: str) 
 def test_the_floor_names_who_raises_it() -> None:
     low = replace(PYTHON, requires=(Requirement(library="libc.so.6", version="GLIBC_2.9"),))
     high = binary(WHEEL, requires=(Requirement(library="libc.so.6", version="GLIBC_2.28"),))
-    assert elf.floor(tree(), []) is None
-    one = elf.floor(tree(), [low])
+    assert elf.floor(elf.needs(tree(), [])) is None
+    one = elf.floor(elf.needs(tree(), [low]))
     assert one is not None
     assert (one.version, one.file) == ("2.9", "bin/python3")
-    both = elf.floor(tree(), [low, high])
+    both = elf.floor(elf.needs(tree(), [low, high]))
     assert both is not None
     assert (both.version, both.file) == ("2.28", WHEEL)
 
@@ -224,11 +224,11 @@ def test_programs_for_other_machines_do_not_raise_the_floor() -> None:
     low = replace(PYTHON, requires=(Requirement(library="libc.so.6", version="GLIBC_2.9"),))
     needs = (Requirement(library="libc.so.6", version="GLIBC_2.34"),)
     arm = binary(f"{SITE}/pkg/data/tool-arm64", machine="EM_AARCH64", program=True, requires=needs)
-    one = elf.floor(tree(), [low, arm])
+    one = elf.floor(elf.needs(tree(), [low, arm]))
     assert one is not None
     assert (one.version, one.file) == ("2.9", "bin/python3")
     # without a program whose machine is the tree's, all count
-    alone = elf.floor(tree(), [arm])
+    alone = elf.floor(elf.needs(tree(), [arm]))
     assert alone is not None
     assert alone.version == "2.34"
 
@@ -347,7 +347,7 @@ def test_the_newest_cxx_library_that_a_file_asks_for_is_told() -> None:
     libc = Requirement(library="libc.so.6", version="GLIBC_2.28")
     facts = [PYTHON, binary(WHEEL, requires=(*cxx, libc))]
     assert elf.needs(tree(), facts)[WHEEL] == {"GLIBC": "2.28", "GLIBCXX": "3.4.21"}
-    found = elf.floor(tree(), facts, "GLIBCXX")
+    found = elf.floor(elf.needs(tree(), facts), "GLIBCXX")
     assert found is not None
     assert (found.version, found.file) == ("3.4.21", WHEEL)
-    assert elf.floor(tree(), [PYTHON], "GLIBCXX") is None
+    assert elf.floor(elf.needs(tree(), [PYTHON]), "GLIBCXX") is None
