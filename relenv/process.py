@@ -111,14 +111,17 @@ def run(  # noqa: D417 - cwd is what it always is
 def _wait(process: subprocess.Popen[bytes]) -> bytes:
     with _guard:
         _running.add(process)
-    try:
-        return process.communicate()[0] or b""
-    except BaseException:  # above all KeyboardInterrupt: children sit in sessions of their own
-        _end(process)
-        raise
-    finally:
-        with _guard:
-            _running.discard(process)
+    with process:
+        try:
+            # whoever called `stop` while the process came to be has not seen it among the running ones
+            check()
+            return process.communicate()[0] or b""
+        except BaseException:  # above all KeyboardInterrupt: children sit in sessions of their own
+            _end(process)
+            raise
+        finally:
+            with _guard:
+                _running.discard(process)
 
 
 def stop() -> None:

@@ -125,11 +125,9 @@ def test_a_version_that_is_not_known(relenv: Relenv) -> None:
 
 
 def test_no_network(relenv: Relenv, tmp_path: Path) -> None:
-    began = time.monotonic()
     env = {**NO_NETWORK, "RELENV_DATA": str(tmp_path / "data")}
     failed(relenv("build", env=env, check=False), 4, "can be obtained here", "--source-dir", "sha256")
     failed(relenv("toolchain", "download", env=env, check=False), 4, "toolchain", "pip")
-    assert time.monotonic() - began < 120, "an unreachable host must cost seconds, not minutes"
     assert list((tmp_path / "data/downloads").glob("*.tar.*")) == []
 
 

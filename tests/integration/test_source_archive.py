@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import StringIO
@@ -282,11 +281,10 @@ def closed_port() -> Iterator[int]:
 
 def test_a_host_out_of_reach_is_asked_once_a_run(tmp_path: Path, repository: Repository, closed_port: int) -> None:
     repository.configure(f"deb [trusted=yes] http://127.0.0.1:{closed_port}/debian here main")
-    run, began = Run(tmp_path, repository.etc), time.monotonic()
+    run = Run(tmp_path, repository.etc)
     with pytest.raises(SourceError, match=r"here: 127\.0\.0\.1 cannot be reached"):
         run.fetch(wanted(b"one", "there", "elsewhere"))
     assert run.readings == ["there"]
-    assert time.monotonic() - began < 10
 
 
 def test_a_machine_without_apt_says_so(tmp_path: Path) -> None:

