@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 TREE, INDEX, MODULES = "tree", "index.json", "modules.json"
 BELOW = {**DEFLATE, "default": 10}
 """For what is squeezed once and kept: it may take three times as long for two percent."""
+PATIENCE = 64_000_000
+"""Bytes of contents up to which that holds: it takes two seconds. What is larger makes the first bundle wait."""
 HASHERS = 2
 """Threads: reading and hashing take turns."""
 
@@ -66,6 +68,8 @@ class Layer:
     """What was installed into it, as requirements with checksums."""
     until: float = math.inf
     """When to look anew whether that is still the right thing to install, in seconds since 1970."""
+    added: int = 0
+    """Bytes of its contents that the layers below it have not."""
     uses: frozenset[str] = frozenset()
     """What of the standard library it names (`relenv.bundle.reach`), where something of that is left out."""
     usual: Layer | None = None
@@ -138,7 +142,8 @@ def trimmed(context: Context, interpreter: Interpreter, treatment: Treatment) ->
 
     root = _entry(context, "trimmed", interpreter, treatment.key)
     with _making(context, root, make, f"Preparing Python {interpreter.version} for bundles"):
-        return Layer(root=root, digests=_index(root)["digests"], usual=usual)
+        index = _index(root)
+        return Layer(root=root, digests=index["digests"], added=index["added"], usual=usual)
 
 
 def _take_bytecode(usual: Layer, tree: Path, treatment: Treatment) -> list[Path]:
@@ -192,7 +197,7 @@ def layer(
         make(root)
         index = _index(root)
     below = trimmed(context, interpreter, dataclasses.replace(treatment, keep=frozenset(index["keep"])))
-    return Layer(root=root, digests=index["digests"], below=below, uses=frozenset(index["uses"]))
+    return Layer(root=root, digests=index["digests"], below=below, added=index["added"], uses=frozenset(index["uses"]))
 
 
 def _make_layer(context: Context, interpreter: Interpreter, treatment: Treatment, fill: Fill, root: Path) -> None:
@@ -250,14 +255,13 @@ def packs(context: Context, layer: Layer, compression: str) -> tuple[Pack, ...]:
     """Return the contents of a layer and of those below it squeezed, kept from one time to the next."""
     if compression == "store":
         return ()
-    level = BELOW[compression]
-    name = f"pack-{re.sub(r'[^a-z0-9.]+', '-', codec(level))}"
     found: list[Pack] = []
     for one in layer.layers:
         if one.usual:  # it need not have been squeezed
             with suppress(CacheError):
-                found.append(Pack.open(one.usual.root / name))
-        path = one.root / name
+                found.append(Pack.open(_pack(one.usual, effort(one.usual, compression))))
+        level = effort(one, compression)
+        path = _pack(one, level)
         with context.cache.lock(one.root.name, context.ui):
             try:
                 found.append(Pack.open(path))
@@ -266,6 +270,15 @@ def packs(context: Context, layer: Layer, compression: str) -> tuple[Pack, ...]:
                     made = pack_tree(one.tree, path, level=level, jobs=context.jobs, but=found, digests=one.digests)
                 found.append(made)
     return tuple(found)
+
+
+def effort(layer: Layer, compression: str) -> int:
+    """Return libdeflate's level for what a layer adds to those below it."""
+    return (BELOW if layer.added <= PATIENCE else DEFLATE)[compression]
+
+
+def _pack(layer: Layer, level: int) -> Path:
+    return layer.root / f"pack-{re.sub(r'[^a-z0-9.]+', '-', codec(level))}"
 
 
 def prepare(context: Context, interpreter: Interpreter) -> None:
@@ -316,14 +329,19 @@ def _making(context: Context, root: Path, make: Callable[[Path], None], text: st
 
 
 def _seal(root: Path, keep: frozenset[str], below: Layer | None = None, uses: frozenset[str] = frozenset()) -> None:
-    found = digests(root / TREE, below or Layer(root=root, digests={}))
-    write_text(root / INDEX, json.dumps({"keep": sorted(keep), "uses": sorted(uses), "digests": found}) + "\n")
+    tree, known = root / TREE, below or Layer(root=root, digests={})
+    found = digests(tree, known)
+    old = frozenset(known.digests.values())
+    new = {digest: name for name, digest in found.items() if digest not in old}
+    added = sum((tree / name).stat().st_size for name in new.values())
+    index = {"keep": sorted(keep), "uses": sorted(uses), "added": added, "digests": found}
+    write_text(root / INDEX, json.dumps(index) + "\n")
 
 
 def _index(root: Path) -> dict[str, Any]:
     try:
         index = json.loads((root / INDEX).read_bytes())
-        return {name: index[name] for name in ("keep", "uses", "digests")}
+        return {name: index[name] for name in ("keep", "uses", "added", "digests")}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise CacheError(f"{root} is damaged", hint="remove it; it is made anew when needed") from error
 
