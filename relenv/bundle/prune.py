@@ -75,14 +75,15 @@ FAMILIES = re.compile(
 )
 """Packages that are loaded by name, one or two of hundreds."""
 SOURCES = "sources for compilers"
+HEADERS = "headers"
 TOOLS = rf"{SITE}/(pip|setuptools|wheel|Cython|pyximport|mesonbuild|scikit_build_core)"
 
 CUTS: tuple[Cut, ...] = (
     Cut(
-        name="headers",
+        name=HEADERS,
         level=SAFE,
         pattern=rf"include|{LIBRARY}/config-[^/]+|lib/pkgconfig|bin/python3[^/]*-config",
-        why="headers and their like, to compile against this interpreter",
+        why="headers and their like, to compile against this interpreter, unless something does that as it runs",
     ),
     Cut(
         name="pip",
@@ -199,6 +200,19 @@ CUTS: tuple[Cut, ...] = (
 SPEAKING = re.compile(rb"^(?:[ \t]*(?:import|from)[ \t].*|Requires-Dist: .*|.*['\"]-m['\"].*(?:\n.*)?)", re.MULTILINE)
 """The lines that `unless` of a cut may match: each is looked for in these alone, which takes a tenth of the time."""
 
+COMPILES = re.compile(
+    rb"\bPython\.h\b|\bget_python_inc\b|\bINCLUDEPY\b|\bget_paths?\(.*['\"](?:plat)?include['\"]"
+    rb"|\bffi\.verify\(|\bpyximport\.install\b|\bbuild_ext\b|\bnew_compiler\b|\bnumpy\.(?:f2py|distutils)\b"
+)
+"""What is in a source that compiles against the interpreter while an app runs, as torch and triton do."""
+COMPILING_WORDS = (
+    *(b"Python.h", b"sysconfig", b"ffi.verify(", b"pyximport", b"build_ext", b"new_compiler"),
+    *(b"numpy.f2py", b"numpy.distutils"),
+)
+"""One of them is in each such source: they are looked for first, which takes a tenth of the time."""
+COMPILERS = rf"{TOOLS}|{SITE}/(numpy|cffi)|{SITE}/(.+/)?tests?"
+"""What has such sources for those who ask for them; who does that speaks for himself."""
+
 FROZEN = """\
 import _imp
 print(*(name for name in _imp._frozen_module_names() if _imp.find_frozen(name)))
@@ -221,7 +235,7 @@ def kept(sources: Iterable[tuple[str, bytes]], level: str = SAFE) -> frozenset[s
     """
     rules = {cut.name: re.compile(cut.unless.encode(), re.MULTILINE) for cut in CUTS if cut.unless}
     owners = {cut.name: re.compile(cut.pattern) for cut in CUTS if cut.unless and not cut.bytecode}
-    tools = re.compile(TOOLS)
+    tools, compilers = re.compile(TOOLS), re.compile(COMPILERS)
     cold = {name for cut in CUTS for name in cut.modules.split()}
     found: set[str] = set()
     waiting: dict[frozenset[str], set[str]] = {}
@@ -232,6 +246,8 @@ def kept(sources: Iterable[tuple[str, bytes]], level: str = SAFE) -> frozenset[s
         needs = {name for name, rule in rules.items() if rule.search(lines)}
         if not _above(tools, path):
             needs |= {f"import {name}" for name in _cold_imports(text, cold)}
+        if any(word in text for word in COMPILING_WORDS) and COMPILES.search(text) and not _above(compilers, path):
+            needs.add(HEADERS)
         takers = frozenset(name for name, pattern in owners.items() if needs and _above(pattern, path))
         if FAMILIES.fullmatch(path):
             takers |= {f"import {_dotted(path)}"}

@@ -276,6 +276,24 @@ def test_it_runs_however_much_is_left_out(relenv: Relenv, project: Path, prune: 
     subprocess.run([bundle / "bin/python3", "-I", "-W", "error", "-c", modules], check=True)
 
 
+COMPILES = """\
+import subprocess, sysconfig
+
+
+def main():
+    command = ["cc", "-fsyntax-only", "-xc", "-", "-I", sysconfig.get_path("include")]
+    subprocess.run(command, input="#include <Python.h>", text=True, check=True)
+    print("compiled")
+"""
+
+
+@pytest.mark.parametrize("prune", ["safe", "max"])
+def test_headers_stay_for_what_compiles_as_it_runs(relenv: Relenv, project: Path, prune: str) -> None:
+    (project / "layered.py").write_text(COMPILES)
+    bundle, _ = made(relenv, project, "made", "--prune", prune)
+    assert says(bundle) == "compiled"
+
+
 NAMES = """\
 import importlib, subprocess, sys
 

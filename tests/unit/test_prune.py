@@ -110,10 +110,23 @@ def test_what_is_kept_stays(tree: Path) -> None:
         ("import pipes_of_mine, os\n", set()),
         ("\tfrom pip import x\n", {"pip", "pip, depended on"}),
         ("run([sys.executable, '-m', 'pip', 'install', plugin])\n", {"pip"}),
+        ("LAUNCHER = 'x'\n\n#include <Python.h>\n", {"headers"}),
+        ("from distutils.sysconfig import get_python_inc\n", {"headers", "import distutils", "setuptools"}),
+        ('x = sysconfig.get_paths(scheme=scheme)["include"]\n', {"headers"}),
+        ('x = sysconfig.get_path("purelib")\n', set()),
+        ("lib = ffi.verify('int f(void);')\n", {"headers"}),
+        ("import pyximport; pyximport.install()\n", {"headers"}),
+        ("from numpy.f2py import compile\n", {"headers"}),
+        ("key.verify(signature)\n", set()),
     ],
 )
 def test_sources_speak_for_what_they_use(text: str, names: set[str]) -> None:
     assert kept([("app/a.py", text.encode())]) == names
+
+
+@pytest.mark.parametrize("path", ["numpy/f2py/rules.py", "cffi/verifier.py", "setuptools/x.py", "a/tests/test_x.py"])
+def test_what_compiles_for_others_does_not_speak_for_headers(path: str) -> None:
+    assert kept([(f"{SITE}/{path}", b"#include <Python.h>")]) == frozenset()
 
 
 def test_bytecode_stays_of_what_is_imported(tree: Path) -> None:
