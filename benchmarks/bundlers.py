@@ -12,8 +12,8 @@ and PYTHONDONTWRITEBYTECODE unset:
 - whether it starts from a path with a blank and a letter outside ASCII, whether an unprivileged user can start it where
   nothing may be written, and whether building it twice gives the same bytes.
 
-`--large` shows instead how relenv's cost grows with an application's size. `--output FILE` writes the tables between
-two marks in a Markdown file.
+`--large` shows instead how relenv's cost grows with an application's size. `--output FILE` puts each table where its
+mark is in a Markdown file, or at its end.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 RELENV = [sys.executable, "-m", "relenv"]
 AWKWARD = "söme where else"
-BEGIN, END = "<!-- made by benchmarks/bundlers.py -->", "<!-- end -->"
+BEGIN, END = "<!-- made by benchmarks/bundlers.py: {} -->", "<!-- end -->"
 NOBODY = 65534
 DEAD = "http://127.0.0.1:9"
 OFFLINE = {
@@ -731,11 +731,13 @@ def versions(work: Path, python: str) -> str:
     )
 
 
-def insert(path: Path, text: str) -> None:
-    """Put text between the marks of a file."""
-    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+def insert(path: Path, name: str, text: str) -> None:
+    """Put text between the marks that a file has for it; what has none comes to the end."""
+    begin, old = BEGIN.format(name), path.read_text(encoding="utf-8")
+    old = old if begin in old else f"{old}\n{begin}{END}\n"
+    before, _, rest = old.partition(begin)
     after = rest.partition(END)[2]
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
+    path.write_text(f"{before}{begin}\n\n{text}\n{END}{after}", encoding="utf-8")
 
 
 # --- large applications -------------------------------------------------------------------------------------
@@ -825,19 +827,25 @@ def main() -> None:
     try:
         prepare(work, args.python, programs, peers)
         if args.large is not None:
-            print(large(work, args.python, args.large or (64, 256, 1024, 2048)), end="")
+            text = large(work, args.python, args.large or (64, 256, 1024, 2048))
+            print(text, end="")
+            if args.output:
+                insert(args.output, "large", text)
             return
         results: dict[str, list[Row]] = {}
-        text = ""
+        tables: list[str] = []
         for one in programs:
             results[one.name] = measure(one, peers, work, args.python, runs=args.runs, starts=args.starts)
-            text = "\n".join(table(PROGRAMS[name], rows) for name, rows in results.items())
+            tables.append(f"{table(one, results[one.name])}\n{versions(work, args.python)}")
             if args.output:  # what was measured is kept, whatever comes next
-                insert(args.output, f"{versions(work, args.python)}\n{text}")
+                insert(args.output, one.name, tables[-1])
     finally:
         if not args.work:
             shutil.rmtree(work, ignore_errors=True)
-    print(json.dumps({name: [vars(row) for row in rows] for name, rows in results.items()}) if args.json else text)
+    if args.json:
+        print(json.dumps({name: [vars(row) for row in rows] for name, rows in results.items()}))
+    else:
+        print("\n".join(tables))
 
 
 if __name__ == "__main__":

@@ -47,10 +47,19 @@ def test_without_ours_there_are_no_ratios(bundlers: ModuleType) -> None:
 
 def test_what_is_between_the_marks_is_replaced(bundlers: ModuleType, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{bundlers.BEGIN}\nold\n{bundlers.END}\nafter\n")
+    web, other = bundlers.BEGIN.format("web"), f"{bundlers.BEGIN.format('hello')}\nold\n{bundlers.END}\n"
+    page.write_text(f"before\n{other}{web}\nold\n{bundlers.END}\nafter\n")
     for _ in range(2):
-        bundlers.insert(page, "new")
-    assert page.read_text() == f"before\n{bundlers.BEGIN}\n\nnew\n{bundlers.END}\nafter\n"
+        bundlers.insert(page, "web", "new")
+        assert page.read_text() == f"before\n{other}{web}\n\nnew\n{bundlers.END}\nafter\n"
+
+
+def test_what_has_no_marks_comes_to_the_end(bundlers: ModuleType, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n")
+    for text in ("old", "new"):
+        bundlers.insert(page, "large", text)
+        assert page.read_text() == f"before\n\n{bundlers.BEGIN.format('large')}\n\n{text}\n{bundlers.END}\n"
 
 
 def test_a_directory_is_the_same_by_names_and_contents(bundlers: ModuleType, tmp_path: Path) -> None:
