@@ -160,7 +160,7 @@ def _job(site: Site, app: App, below: Layer, *, name: str, glibc: str, known: Ma
         },
         scripts=app.scripts,
         compression=config.compression,
-        packs=packs(context, below, config.compression) if "zip" in config.formats else (),
+        packs=packs(context, below, config.compression, patient=config.prune == MAX) if "zip" in config.formats else (),
         digests=known,
         below=tuple(one.digests for one in below.layers),
         jobs=context.jobs,

@@ -241,7 +241,7 @@ def finish(tree: Path, treatment: Treatment, keep: frozenset[str], tops: Sequenc
     """
     if treatment.bytecode:
         pruning.compile_for(tree, treatment.prune, *tops, keep=keep)
-    pruning.prune(tree, treatment.prune, keep, tops)
+    pruning.prune(tree, treatment.prune, keep, [*tops, *sorted(tree.glob("bin/*"))])
     if treatment.prune != pruning.NONE:
         forget_missing(tree)
 
@@ -251,16 +251,23 @@ def link(layer: Layer, root: Path) -> None:
     copy_tree(layer.tree, root, share=True)
 
 
-def packs(context: Context, layer: Layer, compression: str) -> tuple[Pack, ...]:
-    """Return the contents of a layer and of those below it squeezed, kept from one time to the next."""
+def packs(context: Context, layer: Layer, compression: str, *, patient: bool = False) -> tuple[Pack, ...]:
+    """Return the contents of a layer and of those below it squeezed, kept from one time to the next.
+
+    Args:
+        context: the edges.
+        layer: the uppermost.
+        compression: how hard.
+        patient: whether size matters more than the time that the first bundle takes.
+    """
     if compression == "store":
         return ()
     found: list[Pack] = []
     for one in layer.layers:
         if one.usual:  # it need not have been squeezed
             with suppress(CacheError):
-                found.append(Pack.open(_pack(one.usual, effort(one.usual, compression))))
-        level = effort(one, compression)
+                found.append(Pack.open(_pack(one.usual, effort(one.usual, compression, patient=patient))))
+        level = effort(one, compression, patient=patient)
         path = _pack(one, level)
         with context.cache.lock(one.root.name, context.ui):
             try:
@@ -272,9 +279,9 @@ def packs(context: Context, layer: Layer, compression: str) -> tuple[Pack, ...]:
     return tuple(found)
 
 
-def effort(layer: Layer, compression: str) -> int:
+def effort(layer: Layer, compression: str, *, patient: bool) -> int:
     """Return libdeflate's level for what a layer adds to those below it."""
-    return (BELOW if layer.added <= PATIENCE else DEFLATE)[compression]
+    return (BELOW if patient or layer.added <= PATIENCE else DEFLATE)[compression]
 
 
 def _pack(layer: Layer, level: int) -> Path:

@@ -43,6 +43,8 @@ class Cut:
     why: str
     bytecode: bool = False
     """Whether only bytecode goes: the module still works, from source."""
+    compiling: bool = False
+    """Whether it stays where something compiles as it runs, see COMPILES."""
     unless: str = ""
     """What keeps it, in the sources of anything else: a regular expression."""
 
@@ -75,12 +77,18 @@ FAMILIES = re.compile(
 )
 """Packages that are loaded by name, one or two of hundreds."""
 SOURCES = "sources for compilers"
-HEADERS = "headers"
 TOOLS = rf"{SITE}/(pip|setuptools|wheel|Cython|pyximport|mesonbuild|scikit_build_core)"
+NUMPY_TOOLS = rf"{SITE}/numpy/(distutils|f2py)|bin/f2py"
+COMPILERS = (
+    rf"{TOOLS}|{NUMPY_TOOLS}|{SITE}/numpy/(testing|_pyinstaller|(__init__|_pytesttester|conftest)\.py)"
+    rf"|{SITE}/cffi|{SITE}/(.+/)?tests?"
+)
+"""What has such sources for those who ask for them; who does that speaks for himself."""
 
 CUTS: tuple[Cut, ...] = (
     Cut(
-        name=HEADERS,
+        name="headers",
+        compiling=True,
         level=SAFE,
         pattern=rf"include|{LIBRARY}/config-[^/]+|lib/pkgconfig|bin/python3[^/]*-config",
         why="headers and their like, to compile against this interpreter, unless something does that as it runs",
@@ -170,9 +178,16 @@ CUTS: tuple[Cut, ...] = (
         name="setuptools",
         level=MAX,
         pattern=rf"{SITE}/(setuptools|pkg_resources|_distutils_hack|wheel)(-[^/]+\.dist-info)?"
-        rf"|{SITE}/distutils-precedence\.pth",
+        rf"|{SITE}/distutils-precedence\.pth|bin/wheel",
         why="what builds packages, even if a package depends on it, unless something imports it",
         unless=_imports("setuptools|pkg_resources|distutils|wheel"),
+    ),
+    Cut(
+        name="numpy's build tools",
+        level=MAX,
+        compiling=True,
+        pattern=NUMPY_TOOLS,
+        why="what builds packages that use numpy, unless something compiles as it runs",
     ),
     Cut(
         name="tests",
@@ -202,16 +217,14 @@ SPEAKING = re.compile(rb"^(?:[ \t]*(?:import|from)[ \t].*|Requires-Dist: .*|.*['
 
 COMPILES = re.compile(
     rb"\bPython\.h\b|\bget_python_inc\b|\bINCLUDEPY\b|\bget_paths?\(.*['\"](?:plat)?include['\"]"
-    rb"|\bffi\.verify\(|\bpyximport\.install\b|\bbuild_ext\b|\bnew_compiler\b|\bnumpy\.(?:f2py|distutils)\b"
+    rb"|\bffi\.verify\(|\bpyximport\.install\b|\bbuild_ext\b|\bnew_compiler\b|\bf2py\b|\bnumpy\.distutils\b"
 )
 """What is in a source that compiles against the interpreter while an app runs, as torch and triton do."""
 COMPILING_WORDS = (
     *(b"Python.h", b"sysconfig", b"ffi.verify(", b"pyximport", b"build_ext", b"new_compiler"),
-    *(b"numpy.f2py", b"numpy.distutils"),
+    *(b"f2py", b"numpy.distutils"),
 )
 """One of them is in each such source: they are looked for first, which takes a tenth of the time."""
-COMPILERS = rf"{TOOLS}|{SITE}/(numpy|cffi)|{SITE}/(.+/)?tests?"
-"""What has such sources for those who ask for them; who does that speaks for himself."""
 
 FROZEN = """\
 import _imp
@@ -236,6 +249,7 @@ def kept(sources: Iterable[tuple[str, bytes]], level: str = SAFE) -> frozenset[s
     rules = {cut.name: re.compile(cut.unless.encode(), re.MULTILINE) for cut in CUTS if cut.unless}
     owners = {cut.name: re.compile(cut.pattern) for cut in CUTS if cut.unless and not cut.bytecode}
     tools, compilers = re.compile(TOOLS), re.compile(COMPILERS)
+    compiling = {cut.name for cut in CUTS if cut.compiling}
     cold = {name for cut in CUTS for name in cut.modules.split()}
     found: set[str] = set()
     waiting: dict[frozenset[str], set[str]] = {}
@@ -247,7 +261,7 @@ def kept(sources: Iterable[tuple[str, bytes]], level: str = SAFE) -> frozenset[s
         if not _above(tools, path):
             needs |= {f"import {name}" for name in _cold_imports(text, cold)}
         if any(word in text for word in COMPILING_WORDS) and COMPILES.search(text) and not _above(compilers, path):
-            needs.add(HEADERS)
+            needs |= compiling
         takers = frozenset(name for name, pattern in owners.items() if needs and _above(pattern, path))
         if FAMILIES.fullmatch(path):
             takers |= {f"import {_dotted(path)}"}

@@ -294,6 +294,19 @@ def test_headers_stay_for_what_compiles_as_it_runs(relenv: Relenv, project: Path
     assert says(bundle) == "compiled"
 
 
+def test_a_script_goes_with_what_it_runs(relenv: Relenv, project: Path) -> None:
+    files = {"numpy/__init__.py": "", "numpy/f2py/__init__.py": "def main():\n    print('f2py')\n"}
+    make_wheel(project / "wheels", "numpy", files=files, console={"f2py": "numpy.f2py:main"})
+    make_wheel(project / "wheels", "rlnvbelow", "1.6", requires=("numpy==1.0",))
+    safe, _ = made(relenv, project, "safe", "--refresh")
+    assert says(safe, "f2py") == "f2py"
+    least, _ = made(relenv, project, "least", "--prune", "max")
+    assert not (least / "bin/f2py").exists()
+    assert says(least) == "rlnvbelow 1.6"
+    assert relenv("check", least).code == 0
+    assert relenv("verify", least).code == 0
+
+
 NAMES = """\
 import importlib, subprocess, sys
 

@@ -15,19 +15,20 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("compression", "added", "level"),
+    ("compression", "patient", "added", "level"),
     [
-        ("default", PATIENCE, 10),
-        ("default", PATIENCE + 1, DEFLATE["default"]),
-        ("small", PATIENCE + 1, 12),
-        ("fast", 0, 1),
-        ("fast", PATIENCE + 1, 1),
+        ("default", False, PATIENCE, 10),
+        ("default", False, PATIENCE + 1, DEFLATE["default"]),
+        ("default", True, PATIENCE + 1, 10),
+        ("small", False, PATIENCE + 1, 12),
+        ("fast", False, 0, 1),
+        ("fast", True, PATIENCE + 1, 1),
     ],
 )
 def test_what_is_large_is_squeezed_as_fast_as_a_project(
-    compression: str, added: int, level: int, tmp_path: Path
+    compression: str, added: int, level: int, tmp_path: Path, *, patient: bool
 ) -> None:
-    assert effort(Layer(root=tmp_path, digests={}, added=added), compression) == level
+    assert effort(Layer(root=tmp_path, digests={}, added=added), compression, patient=patient) == level
 
 
 def test_what_a_part_adds_is_what_those_below_have_not(tmp_path: Path) -> None:
