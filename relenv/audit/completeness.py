@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
 from pathlib import PurePosixPath
@@ -34,7 +33,7 @@ def check(tree: Tree, facts: Sequence[Binary | Broken]) -> Iterator[Finding]:
 
 def _manifest(tree: Tree) -> Iterator[Finding]:
     """Yield what keeps a manifest from being read, and links that an unpacking has lost."""
-    told, hint = _described(tree), "if relenv made this, make it anew"
+    told, hint = tree.manifest, "if relenv made this, make it anew"
     if told is None:
         what = "is no JSON object" if MANIFEST in tree.files else "is missing"
         what = f"{what}: what this was made of cannot be told"
@@ -49,15 +48,6 @@ def _lost(tree: Tree) -> Iterator[Finding]:
             what = f"is not there as another name of {target}"
             file = path.relative_to(tree.root).as_posix()
             yield Finding(severity=Severity.WARNING, check="link", file=file, what=what, hint="relenv repair DIR")
-
-
-def _described(tree: Tree) -> dict[str, object] | None:
-    """Return what the manifest says; None if there is none, or it cannot be read."""
-    try:
-        manifest = json.loads((tree.root / MANIFEST).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return manifest if isinstance(manifest, dict) else None
 
 
 def extensions(tree: Tree, facts: Sequence[Binary | Broken]) -> frozenset[str]:
@@ -88,11 +78,11 @@ def _extensions(tree: Tree, found: frozenset[str]) -> Iterator[Finding]:
             hint="use a newer relenv",
         )
         return
-    anew = "make the environment anew"
+    anew = (Severity.ERROR, "make the environment anew")
     pruned = (Severity.NOTE, '`prune = "max"` leaves out what nothing imports')
     for (severity, hint), names, what in (
-        (pruned if _is_pruned(tree) else (Severity.ERROR, anew), EXTENSIONS[tree.series] - found, "lacks the {}"),
-        ((Severity.ERROR, anew), found - EXTENSIONS[tree.series], "should not have the {}"),
+        (pruned if tree.bundle.get("prune") == "max" else anew, EXTENSIONS[tree.series] - found, "lacks the {}"),
+        (anew, found - EXTENSIONS[tree.series], "should not have the {}"),
     ):
         for name in sorted(names):
             yield Finding(
@@ -102,12 +92,6 @@ def _extensions(tree: Tree, found: frozenset[str]) -> Iterator[Finding]:
                 what=what.format(f"extension module {name}"),
                 hint=hint,
             )
-
-
-def _is_pruned(tree: Tree) -> bool:
-    """Tell whether a tree is a bundle from which extension modules may have been left out."""
-    bundle = (_described(tree) or {}).get("bundle")
-    return isinstance(bundle, dict) and bundle.get("prune") == "max"
 
 
 def _link(tree: Tree, link: str) -> Iterator[Finding]:

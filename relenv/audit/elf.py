@@ -12,6 +12,7 @@ from relenv.audit.binary import Binary, Broken, Symbol
 from relenv.audit.closure import Closure, closures, expand
 from relenv.audit.grouping import per_package
 from relenv.audit.model import Finding, Floor, Severity
+from relenv.audit.tree import INCLUDED
 from relenv.platforms import PLATFORMS
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ UNLINKED = {
 LOADERS = {(f"EM_{row.machine.upper()}", 64): f"/{row.loader}" for row in PLATFORMS.values() if row.system == "Linux"}
 """Where the programs of a machine and its bits look for their dynamic linker (PT_INTERP)."""
 
+_ANEW = "make the environment anew"
+_INCLUDED = "include one for this machine, and what it needs"
 _SYMBOLS_SHOWN = 3
 _VERSION = re.compile(r"(GLIBC|GLIBCXX|CXXABI|GCC)_(\d+(?:\.\d+)*)")
 _RELR = "GLIBC_ABI_DT_RELR"
@@ -79,7 +82,7 @@ def check(tree: Tree, facts: Iterable[Binary | Broken]) -> Iterator[Finding]:
             check="machine",
             file="bin/python3",
             what="is not an ELF program",
-            hint="make the environment anew",
+            hint=_ANEW,
         )
         return
     fitting = _fitting(every, main)
@@ -135,6 +138,13 @@ def _kind(binary: Binary) -> tuple[str, int, bool]:
     return binary.machine, binary.bits, binary.little
 
 
+def _hint(tree: Tree, path: str, theirs: str) -> str:
+    """Return what helps with a file of a package, with one that the project includes, or with one of ours."""
+    if path in tree.included:
+        return _INCLUDED
+    return theirs if tree.package(path) else _ANEW
+
+
 def _broken(tree: Tree, found: Sequence[Broken]) -> Iterator[Finding]:
     for one in found:
         yield Finding(
@@ -142,7 +152,7 @@ def _broken(tree: Tree, found: Sequence[Broken]) -> Iterator[Finding]:
             check="elf",
             file=one.path,
             what=f"begins as an ELF file, but cannot be read as one: {one.reason}",
-            hint="install its package again" if tree.package(one.path) else "make the environment anew",
+            hint=_hint(tree, one.path, "install its package again"),
         )
 
 
@@ -155,7 +165,7 @@ def _hollow(tree: Tree, binaries: Collection[str]) -> Iterator[Finding]:
                 check="elf",
                 file=path,
                 what="has the name of an extension module, but is no ELF file",
-                hint="make the environment anew",
+                hint=_ANEW,
             )
 
 
@@ -168,7 +178,7 @@ def _strangers(tree: Tree, found: Sequence[Binary], main: Binary) -> Iterator[Fi
             check="machine",
             file=one.path,
             what=f"is for {_machine(one)}, but bin/python3 for {_machine(main)}",
-            hint="install its package with this environment's own pip3",
+            hint=_hint(tree, one.path, "install its package with this environment's own pip3"),
         )
 
 
@@ -262,7 +272,7 @@ def _loaders(tree: Tree, found: Sequence[Binary]) -> Iterator[Finding]:
         usual = LOADERS.get((one.machine, one.bits), one.interpreter)
         if one.interpreter in ("", usual):
             continue
-        if tree.package(one.path):
+        if tree.package(one.path) not in ("", INCLUDED):
             theirs.setdefault(one.interpreter, []).append(one.path)
         else:
             yield Finding(
@@ -325,8 +335,10 @@ def _spell(version: Sequence[int]) -> str:
 
 
 def _versions(tree: Tree, found: Sequence[Binary]) -> Iterator[Finding]:
-    """Yield who raises the floor."""
-    raised: dict[tuple[int, ...], list[str]] = {}
+    """Yield who raises the floor; what the project includes may raise it as far as the bundle says."""
+    raised: dict[tuple[tuple[int, ...], str], list[str]] = {}
+    wheel = f"for an older machine, install a version with a wheel for that (manylinux_{_spell(tree.floor)})"
+    anew = "build it with relenv's toolchain"
     for one in found:
         version = _glibc(one)
         if any(need.version == "GLIBC_PRIVATE" for need in one.requires):
@@ -337,24 +349,27 @@ def _versions(tree: Tree, found: Sequence[Binary]) -> Iterator[Finding]:
                 what="uses symbols that are private to one build of glibc",
                 hint="link it against glibc's public symbols",
             )
-        if version > tree.floor and not tree.package(one.path):
+        included = one.path in tree.included
+        promised = tree.allowed if included else tree.floor
+        if version > promised and (included or not tree.package(one.path)):
             yield Finding(
                 severity=Severity.ERROR,
                 check="glibc",
                 file=one.path,
-                what=f"needs glibc {_spell(version)}, newer than the promised {_spell(tree.floor)}",
-                hint="build it with relenv's toolchain",
+                what=f"needs glibc {_spell(version)}, newer than the promised {_spell(promised)}",
+                hint=anew,
             )
         elif version > tree.floor:
-            raised.setdefault(version, []).append(one.path)
-    for version, paths in sorted(raised.items()):
+            hint = f"for an older machine, {anew}" if included else wheel
+            raised.setdefault((version, hint), []).append(one.path)
+    for (version, hint), paths in sorted(raised.items()):
         yield from per_package(
             tree,
             paths,
             severity=Severity.NOTE,
             check="glibc",
             what=f"needs glibc {_spell(version)}",
-            hint=f"for an older machine, install a version with a wheel for that (manylinux_{_spell(tree.floor)})",
+            hint=hint,
         )
 
 
@@ -366,6 +381,7 @@ def _allowed(name: str) -> bool:
 def _libraries(tree: Tree, found: Sequence[Closure], every: Sequence[Binary]) -> Iterator[Finding]:
     """Yield the libraries that nothing leads to."""
     lacking = {(one.path, name): one for closure in found for one, name in closure.missing if not _allowed(name)}
+    fatal = {(one.path, name) for closure in found if _must_start(tree, closure) for one, name in closure.missing}
     inside = {one.name: one.path for one in reversed(every)}
     borrowed: dict[tuple[str, str], list[str]] = {}
     for (path, name), one in sorted(lacking.items()):
@@ -374,7 +390,7 @@ def _libraries(tree: Tree, found: Sequence[Closure], every: Sequence[Binary]) ->
             borrowed.setdefault((name, _newest(one, name)), []).append(path)
         elif name in inside:
             yield Finding(
-                severity=Severity.WARNING if tree.package(path) else Severity.ERROR,
+                severity=Severity.ERROR if (path, name) in fatal or not tree.package(path) else Severity.WARNING,
                 check="needed",
                 file=path,
                 what=f"needs {name}, which is at {inside[name]}, where its search path does not lead",
@@ -386,7 +402,7 @@ def _libraries(tree: Tree, found: Sequence[Closure], every: Sequence[Binary]) ->
                 check="needed",
                 file=path,
                 what=f"needs {name}, which is not in the tree",
-                hint="install a wheel that carries it" if tree.package(path) else "make the environment anew",
+                hint=_hint(tree, path, "install a wheel that carries it"),
             )
     for (name, version), paths in borrowed.items():
         yield from per_package(
@@ -397,6 +413,14 @@ def _libraries(tree: Tree, found: Sequence[Closure], every: Sequence[Binary]) ->
             what=f"takes {name}{f' ({version} or newer)' if version else ''} from the host",
             hint=f"{OF_THE_HOST[name]}; have it installed there",
         )
+
+
+def _must_start(tree: Tree, closure: Closure) -> bool:
+    """Tell whether all that a file needs has to be there: programs are included to be started.
+
+    A library may be meant for something that brings the rest, and a program of a package may never be started.
+    """
+    return closure.members[0].program and closure.members[0].path in tree.included
 
 
 def _newest(binary: Binary, library: str) -> str:
@@ -412,6 +436,7 @@ def _symbols(tree: Tree, found: Sequence[Closure], main: Binary) -> Iterator[Fin
     """Yield the symbols that nothing provides which is loaded with a file."""
     outside = _outside(found)
     lacking: dict[str, set[str]] = {}
+    fatal: set[str] = set()
     for closure in found:
         if any(not _hosts(name) for _, name in closure.missing):
             continue  # that is the finding; what the library would have provided is not known
@@ -421,17 +446,16 @@ def _symbols(tree: Tree, found: Sequence[Closure], main: Binary) -> Iterator[Fin
             for symbol in one.undefined:
                 if not _is_provided(symbol, scope) and not _is_outside(symbol, outside, libraries):
                     lacking.setdefault(one.path, set()).add(f"{symbol.name}@{symbol.version}".rstrip("@"))
+                    fatal |= {one.path} if _must_start(tree, closure) else set()
     for path, names in sorted(lacking.items()):
         shown = ", ".join(sorted(names)[:_SYMBOLS_SHOWN])
         more = f" and {len(names) - _SYMBOLS_SHOWN} more" if len(names) > _SYMBOLS_SHOWN else ""
         yield Finding(
-            severity=Severity.WARNING if tree.package(path) else Severity.ERROR,
+            severity=Severity.ERROR if path in fatal or not tree.package(path) else Severity.WARNING,
             check="symbols",
             file=path,
             what=f"needs {shown}{more}, which nothing provides that is loaded with it",
-            hint="install a version of its package made for this Python"
-            if tree.package(path)
-            else "make the environment anew",
+            hint=_hint(tree, path, "install a version of its package made for this Python"),
         )
 
 

@@ -11,6 +11,7 @@ Who finds what, in which file, is bad in its own way:
 
 from __future__ import annotations
 
+import dataclasses
 import mmap
 import os
 import re
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from relenv.audit.grouping import per_package
 from relenv.audit.model import Finding, Severity
+from relenv.audit.tree import INCLUDED
 from relenv.relocate.elf import MAGIC
 
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ _HINTS = (
     ("*", "make the environment anew"),
 )
 """What helps, by the first glob that a file fits."""
+_INCLUDED = "write it without that, or leave it out of `include`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +120,9 @@ def check(tree: Tree, place: Place) -> Iterator[Finding]:
             loose["stale"] += hits
         elif path.endswith(".dist-info/direct_url.json"):
             continue  # says on purpose where a package came from: `scripts` sees to it
+        elif package == INCLUDED and hits:
+            # of this machine, and yet as the project has it
+            yield dataclasses.replace(_leak(hits[0]), severity=Severity.WARNING, hint=_INCLUDED)
         elif strict:
             yield from (_leak(hit) for hit in hits[:1] or _built(tree, path, data))
         elif any(hit.what == _LOCATION for hit in hits):

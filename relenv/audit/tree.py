@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import re
 import stat
@@ -18,16 +19,20 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from relenv.errors import CheckError, UsageError
+from relenv.manifest import MANIFEST
 from relenv.pip_shim.repair import libraries
 from relenv.store import remove_tree
 from relenv.unpack import leads_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 FLOOR = (2, 17)
 """The glibc that whatever we build runs with."""
+INCLUDED = "included"
+"""What stands for the package of a file that a bundle's project has put there by `include`."""
 _SERIES = re.compile(r"python(3\.\d+)")
+_GLIBC = re.compile(r"\d+(\.\d+)+")
 _NOT_OURS = "do not unpack it: no relenv made this"
 _AGAIN = "make it again, or copy it again"
 _NAME_ONE = "name an interpreter, an environment, a bundle's directory or its zip"
@@ -74,8 +79,12 @@ class Tree:
     """Symbolic links, likewise."""
     unpacked: bool = False
     """Whether it was unpacked by us: then its place says nothing."""
+    manifest: Mapping[str, object] | None = None
+    """What relenv.json says, see `manifest_of`."""
     floor: tuple[int, ...] = FLOOR
     """The glibc that everything in it is promised to run on."""
+    allowed: tuple[int, ...] = FLOOR
+    """The same of what the project includes: a bundle may be made for a newer one."""
 
     @property
     def library(self) -> str:
@@ -124,8 +133,24 @@ class Tree:
     def _owners(self) -> dict[str, str]:
         return {row.path: record.distribution for record in self.records for row in record.rows}
 
+    @property
+    def bundle(self) -> Mapping[str, object]:
+        """What the manifest says of a bundle; empty if this is none."""
+        return _of_bundle(self.manifest)
+
+    @cached_property
+    def included(self) -> frozenset[str]:
+        """The files that a bundle's project has put there by `include`, as the manifest lists them."""
+        names = self.bundle.get("include")
+        return frozenset(map(str, names)) if isinstance(names, list) else frozenset()
+
     def package(self, path: str) -> str:
-        """Return the installed distribution that a file belongs to; empty for the interpreter's own files."""
+        """Return the installed distribution that a file belongs to; empty for the interpreter's own files.
+
+        What the project includes is as little relenv's as a package's files are: INCLUDED stands for it.
+        """
+        if path in self.included:
+            return INCLUDED
         if owner := self._owners.get(path):
             return owner
         if path.startswith(self.site + "/"):
@@ -195,7 +220,31 @@ def _tree(root: Path, *, shown: Path, unpacked: bool = False) -> Tree:
             hint="name the directory that holds bin and lib, or a bundle's zip",
         )
     files, links = _listing(root)
-    return Tree(root=root, series=serieses[0], files=files, links=links, unpacked=unpacked)
+    manifest = manifest_of(root)
+    glibc = _GLIBC.fullmatch(str(_of_bundle(manifest).get("glibc")))
+    return Tree(
+        root=root,
+        series=serieses[0],
+        files=files,
+        links=links,
+        unpacked=unpacked,
+        manifest=manifest,
+        allowed=max(FLOOR, tuple(map(int, glibc[0].split(".")))) if glibc else FLOOR,
+    )
+
+
+def manifest_of(root: Path) -> Mapping[str, object] | None:
+    """Return what the manifest of a tree says; None if there is none, or it cannot be read."""
+    try:
+        manifest = json.loads((root / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) else None
+
+
+def _of_bundle(manifest: Mapping[str, object] | None) -> Mapping[str, object]:
+    bundle = (manifest or {}).get("bundle")
+    return bundle if isinstance(bundle, dict) else {}
 
 
 def _listing(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:

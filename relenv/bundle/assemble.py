@@ -74,6 +74,8 @@ class App:
     """What its scripts call."""
     installers: tuple[str, ...] = ()
     """Programs beside them that install a service, or put a script into the menu."""
+    included: tuple[str, ...] = ()
+    """The files that `include` brought, relative to the environment."""
 
     @property
     def scripts(self) -> tuple[str, ...]:
@@ -371,9 +373,9 @@ def _install(site: Site, wheel: Wheel, environment: Environment, treatment: Trea
     app = _with_scripts(_app(environment, wheel, config), config)
     if not config.isolated:
         open_up(root)
-    include(root, config.root, config.include)
+    included = include(root, config.root, config.include)
     program = Program(name=root.name, project=app.name, summary=app.summary, entry_points=app.entry_points)
-    app = dataclasses.replace(app, installers=integrate(root, program, config))
+    app = dataclasses.replace(app, included=included, installers=integrate(root, program, config))
     finish(root, treatment, treatment.keep, tops)
     exclude(root, config.exclude, site.interpreter.root)
     return app
@@ -483,6 +485,7 @@ def _finish(context: Context, app: App, config: AppConfig, interpreter: Interpre
         "prune": config.prune,
         "version": app.version,
         "scripts": list(app.scripts),
+        "include": sorted(name for name in app.included if (root / name).exists()),  # `exclude` may name them
     }
     write_text(root / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     write_text(root / "README.txt", _readme(app, config, interpreter, glibc))

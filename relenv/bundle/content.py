@@ -117,19 +117,23 @@ WRITTEN = ("README.txt", SBOM)
 """What a bundle gets at its top when all else is in it."""
 
 
-def include(root: Path, project: Path, includes: Sequence[Include]) -> None:
+def include(root: Path, project: Path, includes: Sequence[Include]) -> tuple[str, ...]:
     """Copy files and directories of the project into the bundle; nothing that is there is replaced.
+
+    Returns:
+        The paths in the bundle of the files that were copied.
 
     Raises:
         ConfigError: something is there already, or what is to be copied is neither file nor directory.
         OutputError: the disk is full.
     """
+    copied: list[str] = []
     for one in includes:
         source, target = project / one.source, root / one.target
         if target.exists() and not (source.is_dir() and target.is_dir()):
             raise _taken(one.target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        copy = partial(_copy_new, root)
+        copy = partial(_copy_new, root, copied)
         try:
             if source.is_dir():
                 shutil.copytree(source, target, symlinks=False, dirs_exist_ok=True, copy_function=copy)
@@ -140,9 +144,10 @@ def include(root: Path, project: Path, includes: Sequence[Include]) -> None:
             path, _, why = error.args[0][0] if isinstance(error, shutil.Error) else (source, target, error)
             hint = "a link that leads nowhere or in a circle, or a pipe? remove it, or name what beside it is wanted"
             raise ConfigError(f"include: {path} cannot be copied: {why}", hint=hint) from error
+    return tuple(copied)
 
 
-def _copy_new(root: Path, source: str | Path, target: str | Path) -> None:
+def _copy_new(root: Path, copied: list[str], source: str | Path, target: str | Path) -> None:
     """Copy a file to where there is none: what is there may be one with the store's."""
     place = os.path.relpath(target, root)
     if os.path.lexists(target) or place in WRITTEN:
@@ -153,6 +158,7 @@ def _copy_new(root: Path, source: str | Path, target: str | Path) -> None:
         if error.errno in FULL:
             raise disk_full(f"include: {source} cannot be copied to {target}") from error
         raise
+    copied.append(place)
 
 
 def _taken(place: str) -> ConfigError:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from relenv import audit as auditing
 from relenv.audit import Finding, Severity, Tree, audit, audit_part, this_machine
-from relenv.audit.tree import FLOOR
+from relenv.audit.tree import FLOOR, manifest_of
 from relenv.bundle.archive import walk
 from relenv.errors import CheckError
 from relenv.store import write_text
@@ -32,8 +32,6 @@ FOUND = "findings.json"
 """In a layer."""
 LENIENT = frozenset({"leak"})
 """Checks that find words: that a text speaks of /root may be meant."""
-LINKED = frozenset({"relro", "bind-now", "runpath"})
-"""Checks of how files of relenv's are linked: those that a project includes are not, and work."""
 SHOWN = 5
 """Warnings; `relenv check` shows all."""
 
@@ -44,7 +42,8 @@ def examine(
     """Check what a bundle holds.
 
     A wheel of somebody else's that is not in order, such as one that lacks a library, may work as far as it is needed:
-    that is a warning. For the rest the project answers, or relenv.
+    that is a warning. For the rest the project answers, or relenv. Of what the project includes, warnings are told too:
+    whoever made the bundle chose it.
 
     Args:
         context: the edges.
@@ -57,27 +56,34 @@ def examine(
         CheckError: something does not work elsewhere.
     """
     place = this_machine(context.environ)
+    floor = tuple(map(int, glibc.split("."))) if glibc else FLOOR
     tree = Tree(
         root=environment.root.resolve(),
         series=environment.interpreter.series,
         files=tuple(sorted(digests)),
         links=(),
-        floor=tuple(map(int, glibc.split("."))) if glibc else FLOOR,
+        manifest=manifest_of(environment.root),
+        floor=floor,
+        allowed=floor,
     )
     part = {name for name, digest in digests.items() if below.digests.get(name) != digest}
     if any(_is_library(name) for name in below.digests.keys() - digests.keys()):
         part |= {name for name in digests if _is_library(name)}  # what needed it is to be found
     theirs = [one for one in _of_layer(environment, below, place) if one.file in digests]
-    ours = [one for one in audit_part(tree, place, part) if one.severity is Severity.ERROR and one.check not in LINKED]
-    ours = [one for one in ours if one not in theirs]
+    ours = [one for one in audit_part(tree, place, part) if _is_told(tree, one) and one not in theirs]
     for one in ours:
-        if one.check not in LENIENT and not _is_theirs(tree, one, part):
+        if one.severity is Severity.ERROR and one.check not in LENIENT and not _is_theirs(tree, one, part):
             raise CheckError(f"{one.file} {one.what}", hint=one.hint or "`relenv check` tells more")
     _warn(context, [*ours, *theirs])
 
 
 def _is_library(name: str) -> bool:
     return ".so" in name.rpartition("/")[2]
+
+
+def _is_told(tree: Tree, finding: Finding) -> bool:
+    included = finding.severity is Severity.WARNING and finding.file in tree.included
+    return included or finding.severity is Severity.ERROR
 
 
 def _is_theirs(tree: Tree, finding: Finding, part: set[str]) -> bool:
@@ -103,6 +109,7 @@ def _of_layer(environment: Environment, layer: Layer, place: Place) -> list[Find
         pass
     files = tuple(sorted(name for name, _ in walk(layer.tree) if not name.endswith("/")))
     tree = Tree(root=layer.tree, series=environment.interpreter.series, files=files, links=(), unpacked=True)
+    tree = dataclasses.replace(tree, manifest=manifest_of(layer.tree))
     found = [one for one in audit(tree, place).findings if one.severity is Severity.ERROR]
     write_text(path, json.dumps({"key": key, "findings": [dataclasses.asdict(one) for one in found]}) + "\n")
     return found

@@ -285,6 +285,10 @@ def test_glibc_is_that_of_all_that_is_inside(relenv: Relenv, app: Path, tmp_path
     relenv(*options, "--glibc", "2.99")
     bundle = json.loads((tmp_path / "made/relenv.json").read_text())["bundle"]
     assert bundle["glibc"] not in ("2.17", "2.99")
+    assert bundle["include"] == ["bin/tool"]
+    # how it is linked, and for which glibc, is the user's choice
+    found = json.loads(relenv("check", "--json", tmp_path / "made").stdout)["findings"]
+    assert {one["severity"] for one in found if one["file"] == "bin/tool"} == {"note"}
 
 
 def test_new_scripts(relenv: Relenv, app: Path, tmp_path: Path) -> None:

@@ -262,6 +262,30 @@ def test_programs_and_sboms_of_a_package_are_its_builders(root: Path) -> None:
     assert (one.severity, one.file) == ("note", "bin/native")
 
 
+def test_a_project_may_include_what_it_likes_but_is_told(root: Path) -> None:
+    put(root, "bin/theirs", b"\x7fELF /root/.cargo/registry", mode=0o755)
+    put(root, "share/a.conf", "/home/ada/work")
+    put(root, "share/readme", "/root/x")
+    assert [one[:2] for one in found(root)] == [("error", "leak"), ("error", "leak")]
+    put(root, "relenv.json", json.dumps({"bundle": {"include": ["bin/theirs", "share/a.conf", "share/readme"]}}))
+    told = sorted(findings(root), key=lambda one: one.file)
+    assert [(str(one.severity), one.check, one.file) for one in told] == [
+        ("note", "leak", "bin/theirs"),
+        ("warning", "leak", "share/a.conf"),
+    ]
+    assert told[1].what == "names a home directory: /home/ada/work"
+
+
+@pytest.mark.parametrize(
+    ("bundle", "floor"),
+    [({"glibc": "2.28"}, (2, 28)), ({"glibc": "2.5"}, (2, 17)), ({"glibc": 3}, (2, 17)), ([], (2, 17))],
+)
+def test_a_bundle_may_be_made_for_a_newer_glibc(root: Path, bundle: object, floor: tuple[int, ...]) -> None:
+    put(root, "relenv.json", json.dumps({"bundle": bundle}))
+    with opened(root) as tree:
+        assert (tree.floor, tree.allowed) == ((2, 17), floor)
+
+
 def test_a_package_that_names_where_it_is_may_not_move(root: Path) -> None:
     put(root, f"{SITE}/pkg/config.py", f"where = '{root}'\n")
     assert found(root) == [("warning", "leak", f"{SITE}/pkg/config.py")]

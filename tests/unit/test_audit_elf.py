@@ -47,8 +47,8 @@ LIBZ = binary(
 )
 
 
-def found(*facts: Binary | Broken) -> list[tuple[str, str, str]]:
-    return [(str(one.severity), one.check, one.file) for one in elf.check(tree(), (PYTHON, *facts))]
+def found(*facts: Binary | Broken, within: Tree | None = None) -> list[tuple[str, str, str]]:
+    return [(str(one.severity), one.check, one.file) for one in elf.check(within or tree(), (PYTHON, *facts))]
 
 
 def test_a_plain_tree_is_clean() -> None:
@@ -100,6 +100,48 @@ def test_what_is_an_error_in_ours_is_less_in_a_package(
     assert {one for one in ours if one[1] not in (name, "runpath")} == set()
     wheel = found(LIBZ, binary(WHEEL, **change))
     assert wheel == ([(theirs, check, WHEEL)] if theirs else [])
+
+
+TOOL, PLUGIN = "bin/tool", "lib/mine/plugin.so"
+BUNDLE = tree(manifest={"bundle": {"include": [TOOL, PLUGIN]}}, allowed=(2, 28))
+
+
+@pytest.mark.parametrize(
+    ("check", "tool", "plugin", "change"),
+    [
+        ("textrel", "warning", "warning", {"textrel": True}),
+        ("execstack", "warning", "warning", {"execstack": True}),
+        ("relro", "note", "note", {"relro": False}),
+        ("bind-now", "note", "note", {"bind_now": False}),
+        ("runpath", None, None, {"runpath": "$ORIGIN"}),
+        ("kernel", None, "warning", {"kernel": (5, 16, 9)}),
+        ("rpath", "warning", "warning", {"rpath": "/opt/lib"}),
+        ("loader", "error", "error", {"interpreter": "/lib/ld-musl-x86_64.so.1"}),
+        ("needed", "error", "error", {"needed": ("libnot.so.1",)}),
+        ("needed", "error", "warning", {"needed": ("libz.so.1",), "runpath": "$ORIGIN"}),
+        ("host-library", "warning", "warning", {"needed": ("libstdc++.so.6",)}),
+        ("symbols", "error", "warning", {"undefined": frozenset({Symbol("not_there", "", "")})}),
+        ("glibc", "note", "note", {"requires": (Requirement(library="libc.so.6", version="GLIBC_2.28"),)}),
+        ("glibc", "error", "error", {"requires": (Requirement(library="libc.so.6", version="GLIBC_2.29"),)}),
+        ("machine", "note", "error", {"machine": "EM_AARCH64"}),
+    ],
+)
+def test_what_a_project_includes_is_held_to_less_than_ours_but_has_to_start(
+    check: str, tool: str | None, plugin: str | None, change: dict[str, object]
+) -> None:
+    program = binary(TOOL, program=True, **change)
+    assert found(LIBZ, program, within=BUNDLE) == ([(tool, check, TOOL)] if tool else [])
+    library = binary(PLUGIN, **change)
+    assert found(LIBZ, library, within=BUNDLE) == ([(plugin, check, PLUGIN)] if plugin else [])
+    outside = {one[:2] for one in found(LIBZ, program, within=replace(BUNDLE, manifest={"bundle": {}}))}
+    assert ("error", "needed" if check == "host-library" else check) in outside or check == "kernel"
+
+
+def test_what_an_included_program_needs_has_to_have_all_it_needs_itself() -> None:
+    library = binary(PLUGIN, soname="plugin.so", needed=("libz.so.1",))
+    program = binary(TOOL, program=True, needed=("plugin.so",), runpath="$ORIGIN/../lib/mine")
+    assert found(LIBZ, library, within=BUNDLE) == []  # bin/python3 leads there
+    assert found(LIBZ, library, program, within=BUNDLE) == [("error", "needed", PLUGIN)]
 
 
 def test_findings_of_a_package_are_put_together() -> None:

@@ -30,7 +30,8 @@ def data(tmp_path: Path) -> Path:
 
 def test_links_become_what_they_lead_to(data: Path, tmp_path: Path) -> None:
     (data / "link").symlink_to("plain")
-    include(tmp_path / "bundle", data.parent, [Include(source="data", target="share/data")])
+    names = include(tmp_path / "bundle", data.parent, [Include(source="data", target="share/data")])
+    assert sorted(names) == ["share/data/link", "share/data/plain"]
     copied = tmp_path / "bundle/share/data/link"
     assert copied.read_text() == "plain"
     assert not copied.is_symlink()
