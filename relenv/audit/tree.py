@@ -181,8 +181,9 @@ def opened(path: Path) -> Iterator[Tree]:
 
     Raises:
         UsageError: there is nothing, or something else.
-        CheckError: a zip is damaged, or has members that must not be unpacked.
+        CheckError: a zip is damaged, or has members that must not be unpacked; or we may not read something.
     """
+    _refuse_closed(path)
     if path.is_dir():
         yield _tree(path, shown=path)
         return
@@ -200,6 +201,24 @@ def opened(path: Path) -> Iterator[Tree]:
         remove_tree(folder)
 
 
+def _refuse_closed(*paths: Path) -> None:
+    """Refuse what is there, but not for us to read: nothing could be said of what is in it.
+
+    Raises:
+        CheckError: one of these is so.
+    """
+    for path in paths:
+        try:
+            needed = os.R_OK | (os.X_OK if stat.S_ISDIR(path.stat().st_mode) else 0)
+            closed = not os.access(path, needed)
+        except PermissionError:  # of what it is in
+            closed = True
+        except OSError:
+            continue
+        if closed:
+            raise CheckError(f"{path} cannot be read", hint="chmod u+rX, or check as the user whose it is")
+
+
 def _begins_as_zip(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(len(_FIRST_MEMBER)) == _FIRST_MEMBER
@@ -207,6 +226,8 @@ def _begins_as_zip(path: Path) -> bool:
 
 def _tree(root: Path, *, shown: Path, unpacked: bool = False) -> Tree:
     root = root.resolve()
+    _refuse_closed(root / "bin", root / "lib")
+    _refuse_closed(*sorted((root / "lib").glob("python3.*")))
     if (root / "pyvenv.cfg").is_file():
         raise UsageError(
             f"{shown} is a virtual environment, not one of relenv's",
@@ -252,6 +273,7 @@ def _listing(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     pending = [("", os.fspath(root))]
     while pending:
         above, folder = pending.pop()
+        _refuse_closed(Path(folder))
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_symlink():

@@ -125,6 +125,32 @@ def test_a_file_that_cannot_be_read_is_a_finding(root: Path, name: str) -> None:
     assert errors == [("mode", name, "cannot be read")]
 
 
+@pytest.mark.parametrize("mode", [0, 0o100, 0o400])
+@pytest.mark.parametrize("name", [".", "bin", "lib", "lib/python3.13", "share/apart"])
+def test_a_directory_that_cannot_be_read_is_one_sentence(root: Path, name: str, mode: int) -> None:
+    put(root, "share/apart/data", "")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # as above
+        there = shutil.copytree(root, Path(folder) / "tree", symlinks=True)
+        (there / name).chmod(mode)
+        with pytest.raises(CheckError, match="cannot be read") as caught, as_nobody(), opened(there):
+            pass
+        (there / name).chmod(0o755)
+    assert caught.value.message == f"{there / name} cannot be read"
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("closed", ["app.zip", "."])
+def test_a_zip_that_cannot_be_read_is_one_sentence(root: Path, closed: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = archive(Path(folder) / "app.zip", packed(root))
+        Path(folder).chmod(0o755)
+        (Path(folder) / closed).chmod(0)
+        with pytest.raises(CheckError, match=r"app\.zip cannot be read"), as_nobody(), opened(path):
+            pass
+        Path(folder).chmod(0o755)
+
+
 @pytest.mark.parametrize("said", ["{root}/lib", "/home/ada/work", "/var/ada/cache/store", "ada@box42.example"])
 @pytest.mark.parametrize(
     "name",
