@@ -87,9 +87,16 @@ without() {
     echo "${kept#,}"
 }
 
-inputs= links=yes option= place='$ORIGIN/../lib'
+inputs= links=yes option= handed= place='$ORIGIN/../lib'
 for word do
     shift
+    case $handed$word in
+        -Xlinker) handed=yes; continue ;;
+        yes*,*) # -Wl would part it
+            set -- "$@" ${option:+"-Wl,${option%,}"} -Xlinker "$word"
+            option= handed=; continue ;;
+        yes*) word=-Wl,$word handed= ;;
+    esac
     case $word in
         -c|-S|-E|-M|-MM|-r|-fsyntax-only) links= ;;
         -shared) place= ;;
@@ -112,7 +119,7 @@ for word do
     esac
     set -- "$@" "$word"
 done
-set -- "$@" ${option:+"-Wl,${option%,}"} -pthread -isystem "$RELENV_BUILDENV/include" \\
+set -- "$@" ${option:+"-Wl,${option%,}"} ${handed:+-Xlinker} -pthread -isystem "$RELENV_BUILDENV/include" \\
     -ffile-prefix-map="$RELENV_BUILDENV={prefix}"
 # without an input, as in `gcc -v`, one for the linker would be taken for one
 if [ "$inputs" ] && [ "$links" ]; then

@@ -146,6 +146,19 @@ def test_a_search_path_loses_what_is_in_the_tree(compiled: Compile, root: Path, 
         ("-Wl,-rpath -Wl,{root}/lib -Wl,-soname -Wl,a.so", ["-Wl,-soname", "-Wl,a.so"]),
         ("-Wl,-rpath -O2 -Wl,{root}/lib:/opt/lib", ["-O2", "-Wl,-rpath,/opt/lib"]),
         ("-Wl,-z,now,-rpath -Wl,{root}/lib,-s", ["-Wl,-z,now", "-Wl,-s"]),
+        # word by word, past the compiler
+        ("-Xlinker -rpath -Xlinker {root}/lib", []),
+        ("-Xlinker --rpath -Xlinker {root}/lib:/opt/lib", ["-Wl,-rpath,/opt/lib"]),
+        ("-Xlinker -R -Xlinker {root}/lib -Xlinker -soname -Xlinker a.so", ["-Wl,-soname", "-Wl,a.so"]),
+        ("-Xlinker -rpath={root}/lib", []),
+        ("-Xlinker -R{root}/lib", []),
+        ("-Xlinker -rpath -Wl,{root}/lib", []),
+        ("-Wl,-rpath -Xlinker {root}/lib -Wl,-s", ["-Wl,-s"]),
+        ("-Xlinker -rpath -Xlinker /opt/lib", ["-Wl,-rpath,/opt/lib"]),
+        ("-Xlinker -rpath-link -Xlinker {root}/lib", ["-Wl,-rpath-link", "-Wl,{root}/lib"]),
+        # -Wl would be split at the comma
+        ("-Xlinker -rpath -Xlinker /a,b", ["-Wl,-rpath", "-Xlinker", "/a,b"]),
+        ("-Xlinker --wrap=a,b", ["-Xlinker", "--wrap=a,b"]),
         # one among others
         ("-Wl,-rpath,{root}/lib,-z,now", ["-Wl,-z,now"]),
         ("-Wl,-z,now,-rpath,{root}/lib", ["-Wl,-z,now"]),
@@ -154,7 +167,7 @@ def test_a_search_path_loses_what_is_in_the_tree(compiled: Compile, root: Path, 
 )
 def test_a_search_path_may_be_spelt_in_many_ways(compiled: Compile, root: Path, asked: str, given: list[str]) -> None:
     words = compiled("-shared", *asked.format(root=root).split(), "a.o")
-    assert words[: words.index("a.o")] == ["-shared", *given]
+    assert words[: words.index("a.o")] == ["-shared", *(word.format(root=root) for word in given)]
 
 
 @pytest.mark.parametrize(
