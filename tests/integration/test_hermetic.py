@@ -34,11 +34,17 @@ for name in sys.argv[1:]:
     recipe = next(one for one in LIBRARIES[name] if one.source == source)
     build(make_plan(recipe, {}, platform=context.platform, toolchain_key=key_for(context.platform)), context.workshop())
 """
-OPENED = re.compile(r'openat\([^,]+, "([^"]+)", [^)]*\) = \d+')
+OPENED = re.compile(r'open(?:at2?\([^,]+, |\()"([^"]+)".* = \d+<(.*)>$', re.MULTILINE)
+"""The name that was asked for, and where that is: links, `..` and the current directory make it another place."""
 STARTED = re.compile(r'execve\("([^"]+)", .* = 0$', re.MULTILINE)
 FORKED = re.compile(r"(?:vfork|fork|clone3?)\(.* = (\d+)$", re.MULTILINE)
 INPUT = re.compile(r"\.(h|hpp|a|o|la|pc|m4|ld)$|/lib[^/]*\.so$|/crt[^/]*$")
 """What a compiler, a linker or a configure script takes in. Shared libraries with a number are what programs run on."""
+DEVELOPMENT = re.compile(
+    r"(/usr)?(/local)?/(include|lib\d*/(gcc|gcc-cross|llvm[^/]*|clang|pkgconfig|cmake)|libexec/gcc"
+    r"|[^/]+-linux-gnu[^/]*/include|share/(aclocal|pkgconfig|cmake[^/]*)|lib/[^/]+-linux-gnu[^/]*/(pkgconfig|cmake))(/|$)"
+)
+"""Where a machine has what is there to build with: headers of C++ have no ending, as `/usr/include/c++/12/vector`."""
 OURS = (Path(sys.prefix), Path(sys.base_prefix), Path(package.__file__).parent)
 """Where relenv itself runs from."""
 ASKED_FOR_ITS_VERSION = ("rustc",)
@@ -48,7 +54,7 @@ FINE = ("/dev/", "/proc/", "/etc/", "/usr/share/perl", "/usr/lib/x86_64-linux-gn
 
 def strangers(log: Path, places: Sequence[Path]) -> set[tuple[str, str]]:
     """Return the program and the file of each input that lies in none of some places."""
-    inside = (*FINE, *(f"{place}/" for place in places))
+    inside = (*FINE, *(f"{place.resolve()}/" for place in places))
     lines = {path.name.rpartition(".")[2]: path.read_text(errors="replace") for path in log.parent.glob("log.*")}
     parents = {child: pid for pid, text in lines.items() for child in FORKED.findall(text)}
 
@@ -63,15 +69,20 @@ def strangers(log: Path, places: Sequence[Path]) -> set[tuple[str, str]]:
         (program(pid), path)
         for pid, text in lines.items()
         if Path(program(pid)).name not in ASKED_FOR_ITS_VERSION
-        for path in OPENED.findall(text)
-        if path.startswith("/") and INPUT.search(path) and not path.startswith(inside)
+        for name, path in OPENED.findall(text)
+        if is_input(name, path) and not path.startswith(inside)
     }
+
+
+def is_input(name: str, path: str) -> bool:
+    """Tell whether a file is one to build with, by the name it was asked for and the place where it is."""
+    return bool(path.startswith("/") and (INPUT.search(name) or INPUT.search(path) or DEVELOPMENT.match(path)))
 
 
 def traced(command: Sequence[str | Path], log: Path, env: dict[str, str]) -> None:
     """Run a command; what each of its processes opens and starts is in a file of its own, `log.<pid>`."""
-    watch = "trace=openat,execve,fork,vfork,clone,clone3"
-    start = ["strace", "-ff", "--seccomp-bpf", "-e", watch, "-o", log]
+    watch = "trace=open,openat,openat2,execve,fork,vfork,clone,clone3"
+    start = ["strace", "-ff", "-y", "--seccomp-bpf", "-e", watch, "-o", log]
     subprocess.run([*start, *command], env=env, check=True)
 
 
@@ -87,16 +98,46 @@ def bare(relenv: Relenv, data: Path, tmp_path: Path) -> Path:
     return bare
 
 
-def test_a_file_of_the_machine_would_be_seen(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        ("{here}/theirs.h", "{here}/theirs.h"),
+        ("theirs.h", "{here}/theirs.h"),
+        ("ours/../theirs.h", "{here}/theirs.h"),
+        ("ours/link.h", "{here}/theirs.txt"),
+        ("ours/one.h", None),
+        ("theirs.txt", None),
+        # it is on every machine
+        ("/usr/include", "/usr/include"),
+        ("ours/include", "/usr/include"),
+    ],
+)
+def test_a_file_of_the_machine_would_be_seen(tmp_path: Path, name: str, seen: str | None) -> None:
     (tmp_path / "ours").mkdir()
-    for name in ("ours/one.h", "theirs.h", "theirs.txt"):
-        (tmp_path / name).write_text("")
+    for path in ("ours/one.h", "theirs.h", "theirs.txt"):
+        (tmp_path / path).write_text("")
+    (tmp_path / "ours/link.h").symlink_to(tmp_path / "theirs.txt")
+    (tmp_path / "ours/include").symlink_to("/usr/include")
     log = tmp_path / "log"
-    names = [tmp_path / name for name in ("ours/one.h", "theirs.h", "theirs.txt")]
-    traced(["sh", "-c", 'cat "$@"; true', "sh", *names], log, dict(os.environ))
-    assert {(Path(program).name, path) for program, path in strangers(log, [tmp_path / "ours"])} == {
-        ("cat", str(tmp_path / "theirs.h"))
-    }
+    asked = name.format(here=tmp_path)
+    traced(["sh", "-c", 'cd "$1" && cat "$2"; true', "sh", tmp_path, asked], log, dict(os.environ))
+    found = {(Path(program).name, path) for program, path in strangers(log, [tmp_path / "ours"])}
+    assert found == ({("cat", seen.format(here=tmp_path.resolve()))} if seen else set())
+
+
+@pytest.mark.parametrize(
+    ("path", "is_one"),
+    [
+        *(("/usr/include/c++/12/vector", True), ("/usr/local/include/thing", True), ("/usr/include", True)),
+        *(("/usr/lib/gcc/x86_64-linux-gnu/12/plugin/gtype.state", True), ("/usr/libexec/gcc/x/12/cc1", True)),
+        *(("/usr/lib/llvm-14/lib/clang/14/include/x", True), ("/usr/aarch64-linux-gnu/include/c++/12/map", True)),
+        *(("/usr/share/aclocal/README", True), ("/usr/lib/x86_64-linux-gnu/cmake/x/y", True), ("/include/x", True)),
+        *(("/usr/bin/perl", False), ("/usr/lib/x86_64-linux-gnu/libc.so.6", False), ("/usr/share/doc/gcc", False)),
+        *(("/usr/includes/x", False), ("pipe:[1]", False), ("/home/ada/include/x", False)),
+    ],
+)
+def test_what_is_there_to_build_with_is_known_by_its_place(path: str, is_one: bool) -> None:  # noqa: FBT001
+    assert is_input(path, path) == is_one
 
 
 def test_libraries_are_built_from_their_source_and_the_toolchain_alone(bare: Path, data: Path, tmp_path: Path) -> None:
