@@ -72,19 +72,35 @@ def heal() -> None:
 
 ELSEWHERE = {"--target": "--ta", "--prefix": "--prefi", "--root": "--root"}
 """Options of pip's that install into another place, and how short each may be written."""
+SETTINGS = {"target": "target_dir", "prefix": "prefix_path", "root": "root_path"}
+"""Their names in a pip.conf, and what pip's parser calls them."""
 SHORT = re.compile("-[qvUIh]*t.*", re.DOTALL)
 """The first of these, among options that take no argument."""
 
 
 def _elsewhere(arguments: Sequence[str]) -> str:
-    """Return what has pip install into another place: an option, or a variable that stands for it; else nothing."""
+    """Return what has pip install into another place: an option, a variable or a setting; else nothing."""
     for word in arguments:
         name = "--target" if SHORT.match(word) else word.partition("=")[0]
         for option, shortest in ELSEWHERE.items():
             if option.startswith(name) and name.startswith(shortest):
                 return option
+    if "--isolated" in arguments:
+        return _configured(isolated=True)
     variables = (f"PIP_{option.removeprefix('--').upper()}" for option in ELSEWHERE)
-    return next((name for name in variables if os.environ.get(name)), "")
+    return next((name for name in variables if os.environ.get(name)), "") or _configured(isolated=False)
+
+
+def _configured(*, isolated: bool) -> str:
+    """Return which setting in pip's configuration files has it install into another place; else nothing."""
+    try:
+        # only pip knows which files it reads: it is asked what it takes for the options when none is given
+        commands = importlib.import_module("pip._internal.commands")
+        values = commands.create_command("install", isolated=isolated).parser.get_default_values()
+    except Exception:  # noqa: BLE001 - it is pip's own affair, and may be another one any day
+        return ""
+    found = (name for name, place in SETTINGS.items() if getattr(values, place, None))
+    return next((f"`{name}` of pip's configuration" for name in found), "")
 
 
 def _prefix() -> Path:
@@ -116,6 +132,8 @@ def _leave_user_site(arguments: Sequence[str]) -> None:
     if "install" in arguments:
         # `user = true` in a pip.conf is meant for other Pythons; nothing but pip's own variable beats it
         os.environ["PIP_USER"] = "0"
+    # so is `require-virtualenv = true`: nothing of the system is changed by this pip
+    os.environ["PIP_REQUIRE_VIRTUALENV"] = "0"
 
 
 def _pip(arguments: list[str]) -> int:

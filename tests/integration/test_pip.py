@@ -225,6 +225,30 @@ def test_user_is_refused(environment: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.parametrize("setting", ["user = true", "require-virtualenv = true"])
+def test_settings_for_other_pythons_are_overridden(environment: Path, tmp_path: Path, setting: str) -> None:
+    wheel = make_wheel(tmp_path, "one", console={"one": "one:main"})
+    (tmp_path / "pip.conf").write_text(f"[global]\n{setting}\n")
+    home = {"HOME": str(tmp_path / "home"), "PIP_CONFIG_FILE": str(tmp_path / "pip.conf")}
+    pip(environment, "install", wheel, env=home)
+    assert (environment / "bin/one").is_file()
+    pip(environment, "uninstall", "-y", "one", env=home)
+    assert not (environment / "bin/one").exists()
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("section", ["global", "install"])
+@pytest.mark.parametrize("setting", ["target", "prefix", "root"])
+def test_elsewhere_by_a_setting_is_said_too(environment: Path, tmp_path: Path, setting: str, section: str) -> None:
+    wheel = make_wheel(tmp_path, "one", console={"one": "one:main"})
+    (tmp_path / "pip.conf").write_text(f"[{section}]\n{setting} = {tmp_path}/other\n")
+    before = names(environment)
+    said = pip(environment, "install", wheel, env={"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")})
+    assert f"relenv: what is installed with `{setting}` of pip's configuration is not part of this" in said
+    assert names(environment) == before
+    assert list((tmp_path / "other").rglob("one.py"))
+
+
 @pytest.mark.parametrize("option", ["--target", "--prefix", "--root"])
 def test_elsewhere_is_isolated_and_said(relenv: Relenv, environment: Path, tmp_path: Path, option: str) -> None:
     wheel = make_wheel(tmp_path, "one", console={"one": "one:main"})

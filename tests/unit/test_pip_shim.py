@@ -15,6 +15,7 @@ import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -249,14 +250,25 @@ def test_what_was_generated_for_what_is_here_is_ours_though_it_names_the_origina
         (["install", "--prefi", "x", "a"], {}, "--prefix"),
         (["install", "--root", "x", "a"], {}, "--root"),
         (["install", "a"], {"PIP_TARGET": "x"}, "PIP_TARGET"),
-        (["install", "--pre", "--root-user-action=ignore", "--trusted-host=x", "-U", "a"], {}, ""),
+        (["install", "--isolated", "a"], {"PIP_TARGET": "x"}, "a setting, isolated"),
+        (["install", "--pre", "--root-user-action=ignore", "--trusted-host=x", "-U", "a"], {}, "a setting"),
     ],
 )
 def test_whatever_leads_elsewhere_is_seen(
     monkeypatch: pytest.MonkeyPatch, words: list[str], environ: dict[str, str], said: str
 ) -> None:
     monkeypatch.setattr(os, "environ", environ)
+    monkeypatch.setattr(cli, "_configured", lambda *, isolated: "a setting, isolated" if isolated else "a setting")
     assert cli._elsewhere(words) == said
+
+
+def test_a_pip_that_cannot_be_asked_for_its_settings_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def create_command(name: str, *, isolated: bool) -> object:
+        raise AttributeError(f"{name}: another pip, {isolated}")
+
+    fake = SimpleNamespace(import_module=lambda _: SimpleNamespace(create_command=create_command))
+    monkeypatch.setattr(cli, "importlib", fake)
+    assert cli._configured(isolated=False) == ""
 
 
 def test_script_that_python_refuses_is_left_and_reported(env: Env) -> None:
