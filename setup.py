@@ -6,7 +6,14 @@ setup(
     packages=[*find_packages(include=["relenv", "relenv.*"]), "relenv.templates"],
     package_dir={"relenv": "relenv", "relenv.templates": "templates"},
     package_data={
-        "relenv": ["py.typed", "recipes/profiles/*.tar.xz", "recipes/*.h", "recipes/*.c", "recipes/linux/**/*.h"],
+        "relenv": [
+            "py.typed",
+            "pip.conf",
+            "recipes/profiles/*.tar.xz",
+            "recipes/*.h",
+            "recipes/*.c",
+            "recipes/linux/**/*.h",
+        ],
         "relenv.templates": ["*", "**/*"],
     },
 )

@@ -12,6 +12,8 @@ import shutil
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from configparser import Error as ConfigError
+from configparser import RawConfigParser
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
@@ -318,7 +320,11 @@ PIP_NEUTRAL = {
     **dict.fromkeys(("USER", "REQUIRE_VIRTUALENV", "NO_DEPS", "DRY_RUN", "REQUIRE_HASHES", "IGNORE_INSTALLED"), "0"),
 }
 """Settings of pip's that say where and whether to install, not whence: what a user has configured of them is for
-other environments. A variable wins over pip.conf, and an empty one says that nothing is set."""
+other environments. A variable wins over pip.conf; but an empty one is passed over, and pip.conf holds."""
+PIP_CONF = Path(__file__).with_name("pip.conf")
+"""A configuration file that comes after the user's: an empty setting there says that nothing is set."""
+PIP_SECTIONS = ("global", "install")
+"""What `pip install` reads of a configuration file, what counts more last."""
 
 
 def pip_environ(environ: Mapping[str, str], cache: Path | None = None) -> dict[str, str]:
@@ -331,7 +337,29 @@ def pip_environ(environ: Mapping[str, str], cache: Path | None = None) -> dict[s
     """
     neutral = {f"PIP_{name}": value for name, value in PIP_NEUTRAL.items()}
     own = {"PIP_CACHE_DIR": str(cache)} if cache else {}
-    return {**clean_environ(environ), **neutral, **own}
+    return {**_without_own_file(clean_environ(environ)), **neutral, **own}
+
+
+def _without_own_file(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which PIP_CONFIG_FILE names ours: what the user's own says has become variables.
+
+    The null device stays: with it pip reads no file at all. So does what is no configuration: pip says why.
+    """
+    file = environ.get("PIP_CONFIG_FILE", "")
+    parser = RawConfigParser()
+    try:
+        parser.read([] if file == os.devnull else file, encoding="utf-8")
+    except (OSError, ValueError, ConfigError):
+        return dict(environ)
+    said = {
+        f"PIP_{name.removeprefix('--').upper().replace('-', '_')}": value
+        for section in PIP_SECTIONS
+        if parser.has_section(section)
+        for name, value in parser.items(section)
+        if value
+    }
+    ours = file if file == os.devnull else str(PIP_CONF)
+    return {**said, **environ, "PIP_CONFIG_FILE": ours}
 
 
 def pip_install(

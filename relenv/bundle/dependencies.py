@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import re
 import shutil
 import textwrap
@@ -154,8 +155,12 @@ OFFLINE = ("PIP_NO_INDEX", "PIP_RETRIES", "UV_OFFLINE")
 
 
 def indexes(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what decides which files are found, of an environment: not whether a network may be asked."""
-    return {k: v for k, v in environ.items() if k.startswith(("PIP_", "UV_")) and k not in OFFLINE}
+    """Return what decides which files are found, of an environment: not whether a network may be asked.
+
+    Nor where pip's configuration file is: what it says has become variables, unless there is to be none.
+    """
+    known = {k: v for k, v in environ.items() if k.startswith(("PIP_", "UV_")) and k not in OFFLINE}
+    return {k: v for k, v in known.items() if k != "PIP_CONFIG_FILE" or v == os.devnull}
 
 
 def _recorded(path: Path, config: AppConfig) -> Dependencies | None:

@@ -248,8 +248,10 @@ def test_a_users_destinations_for_pip_are_not_ours(relenv: Relenv, tmp_path: Pat
         **dict.fromkeys(settings, "1"),
         "PIP_TARGET": str(tmp_path / "target"),
         "PIP_PREFIX": str(tmp_path / "prefix"),
+        "PIP_CONFIG_FILE": str(project / "pip.conf"),
     }
-    relenv("bundle", project, "-o", tmp_path / "it.zip", env=env)
+    (project / "pip.conf").write_text(f"[global]\nroot = {tmp_path}/root\n[install]\nprefix = {tmp_path}/other\n")
+    relenv("bundle", project, "-o", tmp_path / "it.zip", "--installer", "pip", env=env)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["it.zip", "plain"]
     top = unzip(tmp_path / "it.zip", tmp_path / "there")
     assert say(top / "bin/python3", "-Ic", "import six, plain; plain.main()").strip() == "here"

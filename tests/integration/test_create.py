@@ -96,7 +96,8 @@ def test_packages_come_with_it(relenv: Relenv, interpreter: Path, tmp_path: Path
     make_wheel(tmp_path, "two")
     make_wheel(tmp_path, "three", console={"three": "three:main"})
     (tmp_path / "requirements.txt").write_text("three==1.0\n")
-    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_TARGET": "/nowhere"}
+    (tmp_path / "pip.conf").write_text("[global]\nno-index = true\n[install]\nprefix = /nowhere\n")
+    offline = {"PIP_FIND_LINKS": str(tmp_path), "PIP_CONFIG_FILE": str(tmp_path / "pip.conf"), "PIP_TARGET": "/nowhere"}
     place = tmp_path / "deep" / AWKWARD
     outcome = relenv("create", place, one, "-r", "requirements.txt", "--json", env=offline, cwd=tmp_path)
     described = json.loads(outcome.stdout)

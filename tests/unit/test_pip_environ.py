@@ -1,0 +1,56 @@
+"""What pip is told when relenv installs: the user's indexes, and no place of the user's."""
+
+from __future__ import annotations
+
+import os
+from configparser import RawConfigParser
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relenv.bundle.dependencies import indexes
+from relenv.environment import PIP_CONF, PIP_NEUTRAL, PIP_SECTIONS, pip_environ
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_what_a_user_has_configured_of_places_is_not_heeded() -> None:
+    environ = pip_environ({"PIP_TARGET": "/x", "PIP_USER": "1", "PIP_INDEX_URL": "https://one.invalid"})
+    assert (environ["PIP_TARGET"], environ["PIP_USER"]) == ("", "0")
+    assert environ["PIP_INDEX_URL"] == "https://one.invalid"
+    assert environ["PIP_CONFIG_FILE"] == str(PIP_CONF)
+
+
+def test_the_file_unsets_what_no_variable_can() -> None:
+    parser = RawConfigParser()
+    parser.read(PIP_CONF)
+    unset = {name.lower(): value for name, value in PIP_NEUTRAL.items() if not value}
+    assert {section: dict(parser.items(section)) for section in parser.sections()} == dict.fromkeys(PIP_SECTIONS, unset)
+
+
+def test_what_a_file_of_the_users_choice_says_becomes_variables(tmp_path: Path) -> None:
+    file = tmp_path / "own.conf"
+    file.write_text(
+        "[install]\nno-binary = one\ntimeout = 3\n[global]\ntimeout = 2\nextra_index_url =\n  https://two.invalid\n"
+        "  https://three.invalid\nprefix = /x\nretries = 1\nproxy =\n[download]\nno-binary = all\n"
+    )
+    environ = pip_environ({"PIP_CONFIG_FILE": str(file), "PIP_RETRIES": "7"})
+    assert environ["PIP_EXTRA_INDEX_URL"].split() == ["https://two.invalid", "https://three.invalid"]
+    assert (environ["PIP_NO_BINARY"], environ["PIP_TIMEOUT"], environ["PIP_RETRIES"]) == ("one", "3", "7")
+    assert environ["PIP_PREFIX"] == ""
+    assert "PIP_PROXY" not in environ
+    # which file that was makes no difference to what is found
+    assert indexes(environ) == indexes({**environ, "PIP_CONFIG_FILE": "/another"})
+
+
+@pytest.mark.parametrize("name", [os.devnull, "{here}/broken.conf"])
+def test_no_file_at_all_and_one_that_is_none_are_pips_affair(tmp_path: Path, name: str) -> None:
+    (tmp_path / "broken.conf").write_text("nonsense\n")
+    file = name.format(here=tmp_path)
+    assert pip_environ({"PIP_CONFIG_FILE": file})["PIP_CONFIG_FILE"] == file
+    assert ("PIP_CONFIG_FILE" in indexes({"PIP_CONFIG_FILE": file})) == (file == os.devnull)
+
+
+def test_a_file_that_is_not_there_says_nothing(tmp_path: Path) -> None:
+    assert pip_environ({"PIP_CONFIG_FILE": str(tmp_path / "gone")}) == pip_environ({})
