@@ -202,11 +202,18 @@ def _header(job: Job, *, payload: str, size: int) -> bytes:
         "MAIN": shlex.quote(main_program(job)),
         "CHECKSUM": payload,
         "SIZE": f"{size:<{WIDTH}}",
+        "FILES": str(_lasting(job.tree)),
         "SKIP": " " * WIDTH,
         "FACTS": "\n".join(f"{what}: {value}" for what, value in job.facts.items()),
     }
     text = template("run.sh.in", values).encode()
     return text.replace(b"skip=" + b" " * WIDTH, f"skip={len(text) + 1:<{WIDTH}}".encode())
+
+
+def _lasting(tree: Path) -> int:
+    """Return how many files are there that make a tree whole: without empty ones, and bytecode that Python replaces."""
+    entries = (entry for name, entry in walk(tree) if "/__pycache__/" not in f"/{name}")
+    return sum(entry.is_file() and entry.stat().st_size > 0 for entry in entries)
 
 
 def main_program(job: Job) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -160,6 +161,13 @@ def test_run_as_somebody_else(bundles: Path, tmp_path: Path) -> None:
     told = subprocess.run([*command, "--info"], env=env, capture_output=True, text=True, check=True).stdout
     assert "/tmp/relenv-run-65534/" in told  # noqa: S108
     subprocess.run(["rm", "-rf", "/tmp/relenv-run-65534"], check=True)  # noqa: S108
+    (tmp_path / "closed").mkdir()
+    os.chown(tmp_path / "closed", 65534, 65534)
+    (tmp_path / "closed").chmod(0o555)
+    env["RELENV_RUN_DIR"] = str(tmp_path / "closed")
+    done = subprocess.run([*command, "--help"], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 126
+    assert done.stderr.endswith(f"RELENV_RUN_DIR is {tmp_path}/closed, which cannot be written to\n")
 
 
 def test_run_without_a_home(bundles: Path, tmp_path: Path) -> None:
@@ -211,6 +219,119 @@ def test_a_run_file_that_cannot_unpack_leaves_nothing(bundles: Path, tmp_path: P
     assert list((tmp_path / "home/.cache").glob("relenv-run-*/.part*")) == []
     if how == "changed":
         assert "does not have the checksum" in started(program, "--verify").stderr
+
+
+def thinned(program: Path, base: Path) -> Path:
+    """Return what a program unpacked to: a cleaner has been there, after more than a day without a start."""
+    assert started(program, "--help", RELENV_RUN_DIR=str(base)).code == 0
+    (home,) = base.iterdir()
+    for path in home.rglob("*.py"):
+        path.unlink()
+    (home / "bin/python3").write_bytes(b"")  # a power cut
+    (home / "lib/mine.txt").write_text("mine")
+    os.utime(home, (0, 0))
+    return home
+
+
+def same(one: Path, other: Path) -> str:
+    """Return what diff(1) says of two directories, bytecode aside."""
+    command = ["diff", "-rq", "-x", "__pycache__", one, other]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout
+
+
+SHELLS = ("sh", "dash", "bash --posix", "busybox sh", "mksh", "ksh93", "yash")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_run_puts_back_what_a_cleaner_has_taken(bundles: Path, tmp_path: Path, shell: str) -> None:
+    if not shutil.which(shell.partition(" ")[0]):
+        pytest.skip(f"no {shell} here")
+    home = thinned(bundles / "sitewatch.run", tmp_path / "place")
+    env = {"PATH": os.environ["PATH"], "RELENV_RUN_DIR": str(home.parent)}
+    command = [*shell.split(), bundles / "sitewatch.run", "--help"]
+    running = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[0].partition(":")[0] for process in running] == ["usage", "usage"]
+    assert same(bundles / "sitewatch", home) == f"Only in {home}/lib: mine.txt\n"
+    assert home.stat().st_mtime > time.time() + 23 * 3600  # until then nothing is looked at
+    assert list(home.parent.iterdir()) == [home]
+
+
+def test_run_looks_for_what_is_missing_once_a_day(bundles: Path, tmp_path: Path) -> None:
+    program, base = bundles / "sitewatch.run", tmp_path / "place"
+    assert started(program, "--help", RELENV_RUN_DIR=str(base)).code == 0
+    (home,) = base.iterdir()
+    (home / "README.txt").unlink()
+    os.utime(home, (time.time() + 3600,) * 2)
+    assert started(program, "--help", RELENV_RUN_DIR=str(base)).code == 0
+    assert not (home / "README.txt").exists()
+    before = {path: path.stat() for path in home.rglob("*.py")}
+    os.utime(home, (0, 0))
+    assert started(program, "--help", RELENV_RUN_DIR=str(base)).code == 0
+    assert same(bundles / "sitewatch", home) == ""
+    after = {path: path.stat() for path in before}
+    assert {path: one.st_mtime_ns for path, one in before.items()} == {p: one.st_mtime_ns for p, one in after.items()}
+    assert all(after[path].st_atime_ns > one.st_atime_ns for path, one in before.items())
+
+
+def test_systemd_tmpfiles_leaves_what_run_has_unpacked(bundles: Path, tmp_path: Path) -> None:
+    cleaner, base = shutil.which("systemd-tmpfiles"), tmp_path / "place"
+    if cleaner is None:
+        pytest.skip("no systemd-tmpfiles here")
+    assert started(bundles / "sitewatch.run", "--help", RELENV_RUN_DIR=str(base)).code == 0
+    (base / "other").touch()
+    rules = tmp_path / "all.conf"
+    rules.write_text(f'd "{base}" - - - 0\n')
+    subprocess.run([cleaner, "--clean", rules], check=True)
+    (home,) = base.iterdir()  # the other file is gone
+    assert same(bundles / "sitewatch", home) == ""
+    assert json.loads(started(home / "bin/python3", "-Im", "relenv_pip.verify", "--json").stdout)["whole"]
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("relative", "is no full path"),
+        ("{tmp}/file", "is no directory"),
+        ("{tmp}/file/below", "cannot be made"),
+        ("{tmp}/theirs", "belongs to somebody else"),
+    ],
+)
+def test_run_takes_no_other_place_than_the_one_it_is_told(bundles: Path, tmp_path: Path, place: str, why: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "theirs").mkdir()
+    if os.geteuid():
+        if "theirs" in place:
+            pytest.skip("takes root")
+    else:
+        os.chown(tmp_path / "theirs", 65534, 65534)
+    place = place.format(tmp=tmp_path)
+    for argument in ("--help", "--info"):
+        home = {"HOME": str(tmp_path), "RELENV_RUN_DIR": place}
+        outcome = started(bundles / "sitewatch.run", argument, **home)
+        assert outcome.code == 126
+        assert outcome.stderr == f"{bundles}/sitewatch.run: cannot unpack: RELENV_RUN_DIR is {place}, which {why}\n"
+    assert not (tmp_path / ".cache").exists()
+
+
+def test_run_where_nothing_may_be_run(bundles: Path, tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("takes root")
+    script = (
+        'mount -t tmpfs -o noexec none "$1" && cd / || exit; "$2" --help; code=$?; ls -A "$1/here"; '
+        'mount -o remount,exec "$1" && "$2" --help; mount -o remount,ro "$1" && "$2" --help; exit $code'
+    )
+    program = bundles / "sitewatch.run"
+    env = {"PATH": os.environ["PATH"], "RELENV_RUN_DIR": f"{tmp_path}/here"}
+    command = ["unshare", "-m", "sh", "-c", script, "-", tmp_path, program]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if "usage" not in done.stdout and "unshare" in done.stderr + done.stdout:
+        pytest.skip("no mount namespaces here")
+    assert done.returncode == 126
+    assert done.stderr.startswith(f"{program}: cannot run what is in {tmp_path}/here: is it mounted noexec?")
+    assert done.stderr.count("\n") == 1
+    # what was unpacked before it was mounted read-only will do
+    assert done.stdout.count("usage: sitewatch") == 2
+    assert done.stdout.startswith("usage: sitewatch")
 
 
 # --- keys
