@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 SUMMARY = "verify that a bundle is as it was made"
 DESCRIPTION = """\
-Hold a bundle against the manifest in it: a zip, tar.gz, tar.zst or run file, which is not unpacked for that, or a
-directory. Every file must be there, with its content and mode. Exits with 9 if one is not; what was added is told, and
-counts with --strict alone. Without relenv, a bundle verifies itself: bin/python3 -Im relenv_pip.verify
+Hold a bundle against the manifest in it: a zip, tar.gz, tar.zst or run file, an image (a tar or directory), none of
+which is unpacked for that, or a bundle's directory. Every file must be there, with its content and mode, and every blob
+of an image. Exits with 9 if one is not; what was added is told, and counts with --strict alone. Without relenv, a
+bundle verifies itself: bin/python3 -Im relenv_pip.verify
 """
 
 

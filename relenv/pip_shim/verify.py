@@ -2,7 +2,7 @@
 
 What is packed is read as a stream, and nothing is unpacked. The standard library only, as of all that is shipped.
 
-    zip, tar, run file, directory ──► what is there (Contents) ──► compared with the manifest in it ──► Report
+    zip, tar, run file, image, directory ──► what is there (Contents) ──► compared with the manifest in it ──► Report
 """
 
 from __future__ import annotations
@@ -47,6 +47,14 @@ UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImp
 """What damage looks like to the modules that read archives; gzip raises an OSError without errno."""
 ZSTD = ("compression.zstd", "backports.zstd")
 """Of Python 3.14 (PEP 784), and for those before."""
+LAYOUT, INDEX, DOCKER = "oci-layout", "index.json", "manifest.json"
+"""What an image layout has besides its blobs (image-spec, image-layout.md); `docker load` goes by the last."""
+LARGEST = 1 << 22
+"""Bytes: indexes, manifests and configurations of images have fewer."""
+DEPTH = 3
+"""Indexes in indexes."""
+WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
+"""How the name of a file begins that removes another from the layers below, and the one that removes all beside it."""
 
 
 class NotABundleError(Exception):
@@ -54,7 +62,16 @@ class NotABundleError(Exception):
 
 
 class DamagedError(Exception):
-    """It is so damaged that what is in it cannot be told."""
+    """It is so damaged that what is in it cannot be told.
+
+    Args:
+        message: how.
+        found: all that is damaged, where there may be more.
+    """
+
+    def __init__(self, message: str, found: Sequence[Difference] = ()) -> None:
+        super().__init__(message)
+        self.found = found
 
 
 @dataclass(frozen=True)
@@ -79,6 +96,8 @@ class Contents:
     """Paths that no archive of ours has, and what is odd."""
     whole: str = ""
     """What is wrong with the file as such."""
+    around: Sequence[Difference] = ()
+    """What is wrong with what the bundle's files are packed in."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +168,7 @@ def verify(path: Path) -> Report:
     helps to compare the manifest's sha256, or that of the bundle's file, with one that came another way.
 
     Args:
-        path: a zip, tar (also compressed), run file or directory.
+        path: a zip, tar (also compressed), run file or directory; an image layout, as a tar or directory.
 
     Raises:
         NotABundleError: it is none of these, or no bundle.
@@ -157,10 +176,11 @@ def verify(path: Path) -> Report:
     if not path.exists():
         raise NotABundleError(f"{path} does not exist")
     try:
-        contents = _directory(path) if path.is_dir() else _reader(path)(path)
+        contents = _read(path)
         manifest = _manifest(contents, path)
     except DamagedError as error:
-        return Report(path=str(path), differences=(Difference("damaged", path.name, str(error)),))
+        found = tuple(error.found) or (Difference("damaged", path.name, str(error)),)
+        return Report(path=str(path), differences=found)
     bundle = manifest["bundle"]
     return Report(
         path=str(path),
@@ -187,6 +207,7 @@ def _manifest(contents: Contents, path: Path) -> Any:
 def _compared(contents: Contents, wanted: Mapping[str, Any], path: Path) -> Iterator[Difference]:
     if contents.whole:
         yield Difference("damaged", path.name, contents.whole)
+    yield from contents.around
     for name, what in contents.odd:
         yield Difference("changed", name, what)
     # the manifest is no program: where it may be executed, the file system or who unpacked it knows no modes
@@ -316,6 +337,12 @@ def _below(top: str, name: str) -> str:
     return name[len(top) + 1 :] if name.startswith(f"{top}/") else f"../{name}"
 
 
+def _read(path: Path) -> Contents:
+    if path.is_dir():
+        return _image(path) if (path / LAYOUT).is_file() else _directory(path)
+    return _reader(path)(path)
+
+
 def _reader(path: Path) -> Callable[[Path], Contents]:
     """Return what reads a file, going by how it begins.
 
@@ -328,9 +355,11 @@ def _reader(path: Path) -> Callable[[Path], Contents]:
         return _run
     if head.startswith(b"PK\3\4"):
         return _zip
-    if head[257:262] == b"ustar" or any(head.startswith(magic) for magic in PACKED):
+    if head[257:262] == b"ustar":
+        return _image if _has_layout(path) else _tar
+    if any(head.startswith(magic) for magic in PACKED):
         return _tar
-    raise NotABundleError(f"{path} is no bundle: it is neither a directory, nor a zip, tar or run file")
+    raise NotABundleError(f"{path} is no bundle: it is neither a directory, nor a zip, tar, image or run file")
 
 
 def _unreadable() -> tuple[type[Exception], ...]:
@@ -381,21 +410,35 @@ def _tar(path: Path) -> Contents:
 
 def _unpacked(file: BinaryIO, path: Path) -> _Gathered:
     found = _Gathered()
-    magic = _Peeked(file)
-    opener = next((opener for begin, opener in PACKED.items() if magic.head.startswith(begin)), None)
     with _damage_named():
-        stream = opener(magic) if opener else magic
-        with tarfile.open(fileobj=cast("Any", stream), mode="r|") as tar:
-            for member in tar:
-                if not member.isdir():
-                    odd = "" if member.isreg() else "is no regular file"
-                    found.add(member.name, member.mode, odd, lambda: cast("BinaryIO", tar.extractfile(member)))  # noqa: B023 - called at once
-        # a checksum is compared where the compressed data ends, which is behind the end of the tar
-        while stream.read(CHUNK):
-            pass
+        _gather(_plain(_Peeked(file)), found)
     if not found.files:
         raise NotABundleError(f"{path} is no bundle: nothing is in it")
     return found
+
+
+def _plain(packed: _Peeked) -> BinaryIO:
+    """Return a stream of what another unpacks to; that itself if it is not compressed."""
+    opener = next((opener for begin, opener in PACKED.items() if packed.head.startswith(begin)), None)
+    return opener(packed) if opener else cast("BinaryIO", packed)
+
+
+def _gather(stream: BinaryIO, found: _Gathered, called: Callable[[str], str] = str) -> None:
+    """Enter the members of a tar.
+
+    Args:
+        stream: is read to its end.
+        found: where they are entered.
+        called: returns under which name; an empty one leaves the member out.
+    """
+    with tarfile.open(fileobj=cast("Any", stream), mode="r|") as tar:
+        for member in tar:
+            if not member.isdir() and (name := called(member.name)):
+                odd = "" if member.isreg() else "is no regular file"
+                found.add(name, member.mode, odd, lambda: cast("BinaryIO", tar.extractfile(member)))  # noqa: B023 - called at once
+    # a checksum is compared where the compressed data ends, which is behind the end of the tar
+    while stream.read(CHUNK):
+        pass
 
 
 class _Peeked:
@@ -460,6 +503,208 @@ def _run(path: Path) -> Contents:
         "its content does not have the checksum that its header says" if payload.digest.hexdigest() != sha256 else ""
     )
     return found.contents(path, whole=wrong or (f"has {surplus} bytes behind its end" if surplus else ""))
+
+
+# --- an image ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """An image layout: a directory, or a tar of one."""
+
+    sizes: Mapping[str, int]
+    """Its files, with their bytes."""
+    open: Callable[[str], BinaryIO]
+    twice: Sequence[str] = ()
+    """Names that are there more than once."""
+
+
+@contextmanager
+def _layout(path: Path) -> Iterator[_Layout]:
+    if path.is_dir():
+        names = [name for name in _names(os.fspath(path), "") if (path / name).is_file()]
+        sizes = {name: (path / name).stat().st_size for name in names}
+        yield _Layout(sizes, lambda name: (path / name).open("rb"))
+        return
+    with _damage_named(), tarfile.open(path, "r:") as tar:
+        found = [(posixpath.normpath(member.name), member) for member in tar if member.isreg()]
+        members, counts = dict(found), Counter(name for name, _ in found)
+        sizes = {name: member.size for name, member in members.items()}
+        twice = [name for name, count in counts.items() if count > 1]
+        yield _Layout(sizes, lambda name: cast("BinaryIO", tar.extractfile(members[name])), twice)
+
+
+def _has_layout(path: Path) -> bool:
+    """Tell whether a tar is that of an image layout."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            return any(posixpath.normpath(member.name) == LAYOUT for member in tar)
+    except tarfile.TarError:
+        return False  # whatever else it is, it will be read as far as it goes
+
+
+def _image(path: Path) -> Contents:
+    """Read an image: each blob has a digest, each layer that of what it unpacks to as well.
+
+    Raises:
+        NotABundleError: it is an image of something else.
+    """
+    with _layout(path) as layout:
+        image = _Image(layout)
+        try:
+            manifest = image.manifest()
+            config = image.document(manifest["config"])
+            layers, diffs = manifest["layers"], config["rootfs"]["diff_ids"]
+            top = _top(config)
+            if len(layers) != len(diffs):
+                raise DamagedError("its configuration has not as many layers as its manifest")
+            for descriptor, diff in zip(layers, diffs):  # noqa: B905 - as many
+                image.layer(descriptor, diff, top)
+            image.compare_docker(manifest)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            message = f"its index, manifest or configuration makes no sense ({type(error).__name__}: {error})"
+            raise DamagedError(message, image.differences) from None
+        return image.contents(path, top)
+
+
+def _top(config: Any) -> str:
+    """Return where the bundle is: its programs are found first."""
+    variables = dict(one.partition("=")[::2] for one in config["config"].get("Env") or ())
+    first: str = variables.get("PATH", "").partition(":")[0]
+    return posixpath.dirname(first).strip("/")
+
+
+class _Image:
+    """An image that is being read, and what is wrong with it."""
+
+    def __init__(self, layout: _Layout) -> None:
+        self.differences = [Difference("changed", name, "is there more than once") for name in layout.twice]
+        self._layout = layout
+        self._seen = {LAYOUT, INDEX, DOCKER}
+        self._found = _Gathered()
+        self._readable = True
+
+    def _tell(self, kind: str, name: str, what: str) -> None:
+        self.differences.append(Difference(kind, name, what))
+
+    def manifest(self) -> Any:
+        """Return the manifest of the one image that is there.
+
+        Raises:
+            DamagedError: it cannot be read. NotABundleError: there are several.
+        """
+        json.loads(self._small(LAYOUT))["imageLayoutVersion"]
+        document = json.loads(self._small(INDEX))
+        for _ in range(DEPTH):
+            if "manifests" not in document:
+                break
+            if len(document["manifests"]) != 1:
+                raise NotABundleError(f"the layout has {len(document['manifests'])} images; what relenv writes has one")
+            document = self.document(document["manifests"][0])
+        return document
+
+    def _small(self, name: str) -> bytes:
+        if name not in self._layout.sizes:
+            self._tell("missing", name, "is not there")
+            raise DamagedError(f"{name} is not there", self.differences)
+        with self._layout.open(name) as file:
+            return file.read(LARGEST)
+
+    def document(self, descriptor: Mapping[str, Any]) -> Any:
+        """Return a blob of JSON."""
+        name = _place(descriptor)
+        data = self._small(name)
+        self._verify(name, descriptor, hashlib.sha256(data).hexdigest())
+        try:
+            return json.loads(data)
+        except ValueError:
+            raise DamagedError(f"{name} cannot be read", self.differences) from None
+
+    def _verify(self, name: str, descriptor: Mapping[str, Any], sha256: str) -> None:
+        self._seen.add(name)
+        size = self._layout.sizes[name]
+        if size != descriptor["size"]:
+            self._tell("changed", name, f"has {size} bytes in place of {descriptor['size']}")
+        elif f"sha256:{sha256}" != descriptor["digest"]:
+            self._tell("changed", name, "does not have the digest that is its name")
+
+    def layer(self, descriptor: Mapping[str, Any], diff: str, top: str) -> None:
+        """Lay a layer over those before it.
+
+        Args:
+            descriptor: as in the manifest.
+            diff: the digest of what it unpacks to.
+            top: the directory, from which names are taken; what is beside it is passed over.
+        """
+        name = _place(descriptor)
+        if name not in self._layout.sizes:
+            self._readable = False
+            self._tell("missing", name, "is not there")
+            return
+        found, reason = _Gathered(), ""
+        with self._layout.open(name) as file:
+            plain = packed = _Peeked(file)
+            try:
+                with _damage_named():
+                    plain = _Peeked(_plain(packed))
+                    _gather(cast("BinaryIO", plain), found, lambda one: _inside(top, one))
+            except DamagedError as error:
+                reason = str(error)
+            while packed.read():
+                pass
+        self._verify(name, descriptor, packed.digest.hexdigest())
+        if reason:
+            self._readable = False
+            self._tell("damaged", name, reason)
+        elif f"sha256:{plain.digest.hexdigest()}" != diff:
+            self._tell("changed", name, "does not unpack to what the configuration says")
+        _lay_over(self._found, found)
+
+    def compare_docker(self, manifest: Mapping[str, Any]) -> None:
+        """Hold what `docker load` goes by against the manifest."""
+        if DOCKER in self._layout.sizes:
+            wanted = [_place(one) for one in (manifest["config"], *manifest["layers"])]
+            images = json.loads(self._small(DOCKER))
+            if [[image["Config"], *image["Layers"]] for image in images] != [wanted]:
+                self._tell("changed", DOCKER, "names other blobs than the manifest")
+
+    def contents(self, path: Path, top: str) -> Contents:
+        """Return what the bundle's directory has in a container.
+
+        Raises:
+            DamagedError: what is in it cannot be told. NotABundleError: no bundle is.
+        """
+        if not self._readable:
+            raise DamagedError("its layers cannot be read", self.differences)
+        for name in sorted(self._layout.sizes.keys() - self._seen):
+            self._tell("added", name, "belongs to no image")
+        if MANIFEST not in self._found.manifests:
+            raise NotABundleError(f"{path} is an image of something else: /{top} in it has no {MANIFEST}")
+        found = self._found.contents(path)
+        return Contents(files=found.files, manifest=found.manifest, odd=found.odd, around=self.differences)
+
+
+def _place(descriptor: Mapping[str, Any]) -> str:
+    return f"blobs/{descriptor['digest'].replace(':', '/')}"
+
+
+def _inside(top: str, name: str) -> str:
+    """Return a name as seen from a directory; empty if it is not in there."""
+    name = posixpath.normpath(f"/{name}").strip("/")
+    return name[len(top) + 1 :] if name.startswith(f"{top}/") else ""
+
+
+def _lay_over(below: _Gathered, layer: _Gathered) -> None:
+    """Lay what is in a layer over what is in those below (image-spec, layer.md)."""
+    for name in [name for name in layer.files if posixpath.basename(name).startswith(WHITEOUT)]:
+        del layer.files[name]
+        folder, hidden = posixpath.split(name)
+        gone = folder if hidden == OPAQUE else posixpath.join(folder, hidden.removeprefix(WHITEOUT))
+        for one in [one for one in below.files if not gone or f"{one}/".startswith(f"{gone}/")]:
+            del below.files[one]
+    below.files.update(layer.files)
+    below.odd += layer.odd
+    below.manifests.update(layer.manifests)
 
 
 # --- the command ------------------------------------------------------------------------------------------

@@ -130,6 +130,19 @@ def test_it_works_in_awkward_places(relenv: Relenv, image: Path, tmp_path: Path)
     assert relenv("verify", root / "opt/sitewatch", "--strict").code == 0
 
 
+def test_it_is_verified(relenv: Relenv, image: Path, tmp_path: Path) -> None:
+    whole = json.loads(relenv("verify", image, "--strict", "--json").stdout)
+    assert (whole["whole"], whole["bundle"]) == (True, "sitewatch 1.0.0")
+    shutil.unpack_archive(image, tmp_path / "layout", "tar", filter="data")
+    assert json.loads(relenv("verify", tmp_path / "layout", "--json").stdout) == whole | {"path": f"{tmp_path}/layout"}
+    damaged = tmp_path / "damaged.tar"
+    data = bytearray(image.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    damaged.write_bytes(data)
+    outcome = relenv("verify", damaged, check=False)
+    assert (outcome.code, "does not have the digest that is its name" in outcome.stdout) == (9, True)
+
+
 def test_made_again_it_is_the_same(relenv: Relenv, project: Path, image: Path, tmp_path: Path) -> None:
     there = shutil.copytree(project, tmp_path / "another place" / "app")
     shutil.copytree(project.parent / "wheels", there.parent / "wheels")
@@ -169,13 +182,15 @@ def test_each_part_is_where_it_belongs(image: Path) -> None:
 # --- with the tools
 
 
-def test_skopeo_takes_it(image: Path, tmp_path: Path) -> None:
+def test_skopeo_takes_it(relenv: Relenv, image: Path, tmp_path: Path) -> None:
     skopeo = tool("skopeo")
     for kind in ("oci-archive", "docker-archive"):
         found = json.loads(said(skopeo, "inspect", "--config", f"{kind}:{image}"))
         assert found["config"]["Entrypoint"][-1] == "/opt/sitewatch/bin/sitewatch"
     said(skopeo, "--insecure-policy", "copy", f"oci-archive:{image}", f"docker-archive:{tmp_path}/docker.tar")
     said(skopeo, "--insecure-policy", "copy", f"docker-archive:{image}", f"dir:{tmp_path}/dir")
+    said(skopeo, "--insecure-policy", "copy", f"oci-archive:{image}", f"oci-archive:{tmp_path}/oci.tar")
+    assert relenv("verify", tmp_path / "oci.tar").code == 0
 
 
 def test_umoci_unpacks_it(image: Path, tmp_path: Path) -> None:

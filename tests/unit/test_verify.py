@@ -78,7 +78,47 @@ def as_dir(path: Path, what: Members) -> Path:
     return path / "shown"
 
 
-WRITERS: dict[str, Callable[[Path, Members], Path]] = {"zip": as_zip, "tar": as_tar, "run": as_run, "dir": as_dir}
+def as_layout(path: Path, what: Members, *more: Members) -> Path:
+    """Write an image layout with a layer of each."""
+    blobs = path / "blobs/sha256"
+    blobs.mkdir(parents=True)
+
+    def put(data: bytes) -> dict[str, object]:
+        digest = hashlib.sha256(data).hexdigest()
+        (blobs / digest).write_bytes(data)
+        return {"digest": f"sha256:{digest}", "size": len(data)}
+
+    layers, diffs = [], []
+    for content in ([("etc/passwd", b"root", 0o644)], what, *more):
+        packed = as_tar(path / "layer", [(f"./opt/{name}", data, mode) for name, data, mode in content]).read_bytes()
+        layers.append(put(packed))
+        diffs.append(f"sha256:{hashlib.sha256(gzip.decompress(packed)).hexdigest()}")
+    (path / "layer").unlink()
+    run = {"Env": ["LANG=C", "PATH=/opt/shown/bin:/usr/bin"]}
+    config = put(json.dumps({"config": run, "rootfs": {"diff_ids": diffs}}).encode())
+    manifest = put(json.dumps({"config": config, "layers": layers}).encode())
+    names = [f"blobs/{str(one['digest']).replace(':', '/')}" for one in (config, *layers)]
+    (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    (path / "index.json").write_text(json.dumps({"manifests": [manifest]}))
+    (path / "manifest.json").write_text(json.dumps([{"Config": names[0], "Layers": names[1:]}]))
+    return path
+
+
+def as_image(path: Path, what: Members) -> Path:
+    layout = as_layout(path.with_name("layout"), what)
+    with tarfile.open(path, "w") as archive:
+        archive.add(layout, "")
+    return path
+
+
+WRITERS: dict[str, Callable[[Path, Members], Path]] = {
+    "zip": as_zip,
+    "tar": as_tar,
+    "run": as_run,
+    "dir": as_dir,
+    "layout": as_layout,
+    "image": as_image,
+}
 
 
 @pytest.fixture(params=WRITERS)
@@ -197,3 +237,112 @@ def test_an_archive_without_a_manifest(tmp_path: Path) -> None:
         verify(tmp_path)
     (tmp_path / "relenv.json").write_text("{")
     assert [one.kind for one in verify(tmp_path).failures] == ["damaged"]
+
+
+# --- images
+
+
+@pytest.mark.parametrize("at", [0.3, 0.6])
+def test_an_image_cut_short(tmp_path: Path, at: float) -> None:
+    path = as_image(tmp_path / "it", members())
+    data = path.read_bytes().rstrip(b"\0")
+    path.write_bytes(data[: int(len(data) * at)])
+    assert [one.kind for one in verify(path).failures] == ["damaged"]
+
+
+def blob(layout: Path, number: int) -> Path:
+    """Return a layer, or the configuration at -1."""
+    (image,) = json.loads((layout / "manifest.json").read_bytes())
+    return layout / str([*image["Layers"], image["Config"]][number])
+
+
+def test_a_damaged_blob_of_an_image(tmp_path: Path) -> None:
+    path = as_layout(tmp_path / "image", members())
+    layer = blob(path, 1)
+    data = bytearray(layer.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    layer.write_bytes(data)
+    name = f"blobs/sha256/{layer.name}"
+    assert set(told(verify(path))) == {("changed", name), ("damaged", name)}
+    layer.write_bytes(data[:-9])
+    assert set(told(verify(path))) == {("changed", name), ("damaged", name)}
+    layer.unlink()
+    assert told(verify(path)) == [("missing", name)]
+    layer.write_bytes(gzip.compress(b""))
+    assert not verify(path).ok()
+
+
+def test_damage_beside_the_bundle_in_an_image(tmp_path: Path) -> None:
+    path = as_layout(tmp_path / "image", members())
+    below = blob(path, 0)
+    data = below.read_bytes()
+    below.write_bytes(data + b"more")
+    assert ("changed", f"blobs/sha256/{below.name}") in told(verify(path))
+    below.write_bytes(gzip.compress(gzip.decompress(data), 0))
+    assert told(verify(path)) == [("changed", f"blobs/sha256/{below.name}")]
+    below.write_bytes(data)
+    (path / "blobs/sha256/more").touch()
+    assert told(verify(path)) == [("added", "blobs/sha256/more")]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"{}", b'{"manifests": [1]}'])
+@pytest.mark.parametrize("name", ["oci-layout", "index.json", "manifest.json", "config"])
+def test_a_document_of_an_image_that_makes_no_sense(tmp_path: Path, name: str, content: bytes | None) -> None:
+    path = as_layout(tmp_path / "image", members())
+    document = blob(path, -1) if name == "config" else path / name
+    document.unlink()
+    if content is not None:
+        document.write_bytes(content)
+    if (name, content) == ("oci-layout", None):
+        with pytest.raises(NotABundleError, match="no bundle"):
+            verify(path)
+    else:
+        # a layout that skopeo has written has nothing for docker
+        assert verify(path).ok() is ((name, content) == ("manifest.json", None))
+
+
+def test_digests_that_do_not_belong_together(tmp_path: Path) -> None:
+    path, other = as_layout(tmp_path / "one", members()), as_layout(tmp_path / "other", members(a=(b"", 0o644)))
+    (image,) = json.loads((path / "manifest.json").read_bytes())
+    (path / "manifest.json").write_bytes((other / "manifest.json").read_bytes())
+    assert told(verify(path)) == [("changed", "manifest.json")]
+    (path / "manifest.json").write_text(json.dumps([image]))
+    assert verify(path).ok()
+    # a configuration with its digests in order, but for what the layers unpack to
+    config, index = path / image["Config"], json.loads((path / "index.json").read_bytes())
+    manifest = path / "blobs" / index["manifests"][0]["digest"].replace(":", "/")
+    text = config.read_text()
+    diff = json.loads(text)["rootfs"]["diff_ids"][1]
+    changed = text.replace(diff, f"sha256:{'0' * 64}").encode()
+    digest = hashlib.sha256(changed).hexdigest()
+    (config.parent / digest).write_bytes(changed)
+    again = manifest.read_text().replace(config.name, digest).encode()
+    config.unlink()
+    manifest.unlink()
+    (config.parent / hashlib.sha256(again).hexdigest()).write_bytes(again)
+    entry = {"digest": f"sha256:{hashlib.sha256(again).hexdigest()}", "size": len(again)}
+    (path / "index.json").write_text(json.dumps({"manifests": [entry]}))
+    (path / "manifest.json").write_text(json.dumps([image | {"Config": f"blobs/sha256/{digest}"}]))
+    assert told(verify(path)) == [("changed", f"blobs/sha256/{blob(path, 1).name}")]
+
+
+def test_a_layer_on_top_of_the_bundle(tmp_path: Path) -> None:
+    same: Members = [("shown/bin/run", *FILES["bin/run"]), ("home/.wh.it", b"", 0o644)]
+    assert verify(as_layout(tmp_path / "same", members(), same)).ok(strict=True)
+    other: Members = [("shown/bin/run", b"other", 0o755), ("shown/lib/.wh.empty", b"", 0o644)]
+    assert told(verify(as_layout(tmp_path / "other", members(), other))) == [
+        ("changed", "bin/run"),
+        ("missing", "lib/empty"),
+    ]
+    opaque: Members = [("shown/lib/.wh..wh..opq", b"", 0o644)]
+    missing = [("missing", name) for name in FILES if name.startswith("lib/")]
+    assert told(verify(as_layout(tmp_path / "opaque", members(), opaque))) == missing
+
+
+def test_an_image_of_something_else(tmp_path: Path) -> None:
+    with pytest.raises(NotABundleError, match="/opt/shown in it has no"):
+        verify(as_layout(tmp_path / "image", [("bin/sh", b"", 0o755)]))
+    index = tmp_path / "image/index.json"
+    index.write_text(json.dumps({"manifests": json.loads(index.read_bytes())["manifests"] * 2}))
+    with pytest.raises(NotABundleError, match="has 2 images"):
+        verify(tmp_path / "image")
