@@ -21,7 +21,7 @@ from relenv import process
 from relenv.checksums import sha256_of
 from relenv.errors import BuildError, OutputError
 from relenv.recipes.model import BUILD_ENV
-from relenv.store import packed_name, try_writing, write_text
+from relenv.store import packed_name, put_in_place, try_writing, write_text
 from relenv.ui import size, working
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _put(packed: Path, target: Path) -> None:
                 shutil.copyfileobj(file, beside, 1 << 20)
             os.fchmod(beside.fileno(), 0o644)
             beside.flush()
-            Path(beside.name).replace(target)
+            put_in_place(Path(beside.name), target)
         finally:
             Path(beside.name).unlink(missing_ok=True)
 
@@ -194,4 +194,4 @@ def add_sum(sums: Path, name: str, digest: str) -> None:
     others = {line: line.partition("  ")[2] or line.partition(" *")[2] for line in lines if line}
     kept = [line for line, of in others.items() if of != name]
     ordered = sorted([*kept, f"{digest}  {name}"], key=lambda line: line[66:])
-    write_text(sums, "\n".join(ordered) + "\n")
+    write_text(sums, "\n".join(ordered) + "\n", lasting=True)

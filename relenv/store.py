@@ -276,15 +276,45 @@ def part_of(into: Path) -> Path:
     return into.with_name(f"{into.name}.part")
 
 
-def write_text(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a file beside its place and rename it there: it appears whole or not at all."""
+def write_text(path: Path, text: str, mode: int = 0o644, *, lasting: bool = False) -> None:
+    """Write a file beside its place and rename it there: it appears whole or not at all.
+
+    Args:
+        path: the file.
+        text: what it is to hold.
+        mode: as of chmod(2).
+        lasting: whether that is to hold for a power cut as well; see `put_in_place`.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         beside.write_text(text, encoding="utf-8")
         beside.chmod(mode)
-        beside.replace(path)
+        if lasting:
+            put_in_place(beside, path)
+        else:
+            beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def put_in_place(partial: Path, into: Path) -> None:
+    """Rename a finished file to its name; after a power cut, too, it is there whole, or what was there before.
+
+    File systems write names to the disk before contents, so that a file may be there and empty. This waits for the
+    disk, and is for what is handed on or is the user's; what is in the cache can be made anew.
+
+    Raises:
+        OSError: it cannot be written, which some file systems find out only now.
+    """
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(into)
+    with suppress(OSError):  # not every directory can be read, nor flushed on every file system; the content is safe
+        folder = os.open(into.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def try_writing(folder: Path, *, hint: str) -> None:

@@ -14,6 +14,7 @@ from relenv.bundle.config import load_config
 from relenv.bundle.locks import find_lock
 from relenv.errors import ConfigError, RelenvError
 from relenv.platforms import PLATFORMS
+from relenv.store import put_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,7 +63,7 @@ def _add_missing(sdist: Path, wanted: Mapping[str, Path]) -> None:
                     new.addfile(member, old.extractfile(member) if member.isreg() else None)
                 for name, path in sorted(missing.items()):
                     _add(new, f"{top}/{name}", path, int(epoch))
-            partial.replace(sdist)
+            put_in_place(partial, sdist)
         finally:
             partial.unlink(missing_ok=True)
 

@@ -345,7 +345,7 @@ def _write_lock(site: Site, requirements: Sequence[str]) -> Path:
         ui.warn(f"{path.name} comes before {other.name}, which is not heeded any more")
     with working(ui, f"Resolving what {site.label} needs"):
         text = pylock_of(pip_report(site, requirements), config.root, site.interpreter.series)
-    write_text(path, text)
+    write_text(path, text, lasting=True)
     ui.step(f"Wrote {path}")
     return path
 

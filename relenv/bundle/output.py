@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relenv.errors import OutputError
-from relenv.store import remove_tree
+from relenv.store import put_in_place, remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def fresh(into: Path, *, mode: int = 0o666) -> Iterator[BufferedRandom]:
         try:
             with open(partial, "w+b", opener=lambda path, flags: os.open(path, flags, mode)) as out:
                 yield out
-            partial.replace(into)
+            put_in_place(partial, into)
         finally:
             with suppress(OSError):
                 partial.unlink()

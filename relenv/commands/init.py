@@ -80,7 +80,7 @@ def _configure(directory: Path) -> Path:
     text = with_section(file.read_bytes().decode(), file)
     target = file.resolve()  # a link stays one
     with writing(file):
-        write_text(target, text, mode=target.stat().st_mode & 0o7777)
+        write_text(target, text, mode=target.stat().st_mode & 0o7777, lasting=True)
     return file
 
 
