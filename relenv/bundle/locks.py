@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 STRONG = ("sha256", "sha384", "sha512")
 """The algorithms of checksums that pip's --hash takes."""
 
+REVISION = re.compile(r"[a-z]+\+.*?@(?P<commit>[^@#]*)(#.*)?")
+COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+"""All of the id that git (of SHA-1 or SHA-256) or Mercurial has made of the content."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
@@ -67,6 +71,8 @@ class Entry:
     """The extras that this entry adds to that of the same name without."""
     direct: str = ""
     """A URL in place of an index (PEP 440, "Direct references")."""
+    tree: bool = False
+    """Whether that is a directory of this machine: nothing is downloaded, and nobody makes hashes of it."""
     folder: str = ""
     """A directory in which the files lie, in place of an index."""
 
@@ -74,6 +80,17 @@ class Entry:
     def strong(self) -> list[str]:
         """Those of the hashes that can be verified."""
         return sorted({one for one in self.hashes if one.partition(":")[0] in STRONG})
+
+    @property
+    def unverified(self) -> str:
+        """What the lock lacks to tell this from anything else under its name; empty if nothing."""
+        if self.tree or self.extras:
+            return ""
+        if revision := REVISION.fullmatch(self.direct):
+            return "" if COMMIT.fullmatch(revision["commit"]) else f"no full commit id for {self.name}"
+        kinds = ", ".join(sorted({one.partition(":")[0] for one in self.hashes}))
+        but = f" but {kinds}, and only {', '.join(STRONG)} are verified" if kinds else ""
+        return "" if self.strong else f"no hash for {self.name}{but}"
 
     def line(self) -> tuple[str, bool]:
         """Return a requirement, and whether it carries checksums."""
@@ -264,16 +281,17 @@ class _Walk:
         return fitting
 
     def _refuse_unverified(self, entries: Iterable[Entry]) -> None:
-        """Refuse what would be installed whatever is in it; directories and revisions have no hashes at all.
+        """Refuse what would be installed whatever is in it.
 
         Raises:
             ConfigError: there is such an entry.
         """
         for one in entries:
-            kinds = ", ".join(sorted({text.partition(":")[0] for text in one.hashes}))
-            if not (one.strong or one.extras or (one.direct and not kinds)):
-                but = f" but {kinds}, and only {', '.join(STRONG)} are verified" if kinds else ""
-                raise ConfigError(f"{self.path} has no hash for {one.name}{but}", hint=f"`{self.renew}` makes it anew")
+            if lack := one.unverified:
+                raise ConfigError(
+                    f"{self.path} has {lack}",
+                    hint=f"what is downloaded has to be the same each time; `{self.renew}` makes the lock anew",
+                )
 
     def _holds(self, entry: Entry) -> bool:
         values: dict[str, str | AbstractSet[str]] = {**self.environment, **self.sets}
@@ -333,6 +351,7 @@ def _pylock(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
             hashes=_pylock_hashes(package),
             markers=(str(package.marker),) if package.marker else (),
             direct=_pylock_direct(package, folder),
+            tree=package.directory is not None,
             folder=str((folder / local).parent.resolve()) if local else "",
         )
 
@@ -362,6 +381,9 @@ def _vcs(kind: str, url: str, commit: str, below: str | None = None) -> str:
 # --- uv.lock ----------------------------------------------------------------------------------------------
 
 
+UV_TREES = ("directory", "editable", "virtual")
+
+
 def _uv(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
     """Yield the entries of a uv.lock: https://docs.astral.sh/uv/concepts/projects/layout/#the-lockfile."""
     if data["version"] != 1:
@@ -380,6 +402,7 @@ def _uv(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
             ),
             markers=tuple(package.get("resolution-markers", ())),
             direct=_uv_direct(source, folder),
+            tree=any(kind in source for kind in UV_TREES),
             folder=str((folder / source["registry"]).resolve()) if _is_path(source.get("registry", "")) else "",
         )
 
@@ -404,7 +427,7 @@ def _uv_direct(source: Mapping[str, Any], folder: Path) -> str:
         parts = urlsplit(url)
         below = parse_qs(parts.query).get("subdirectory", [""])[0]
         return _vcs("git", urlunsplit(parts._replace(query="")), commit, below)
-    if where := next((source[kind] for kind in ("path", "directory", "editable", "virtual") if kind in source), ""):
+    if where := next((source[kind] for kind in ("path", *UV_TREES) if kind in source), ""):
         return (folder / where).resolve().as_uri()
     return str(source.get("url", ""))
 
@@ -422,10 +445,11 @@ def _poetry(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
         files = package.get("files") or before.get(package["name"], ())
         source = package.get("source", {})
         markers = package.get("markers", ())
+        tree = source.get("type") == "directory"
         yield Entry(
             name=canonicalize_name(package["name"]),
             version=package["version"],
-            hashes=() if source.get("type") == "directory" else tuple(file["hash"] for file in files if "hash" in file),
+            hashes=() if tree else tuple(file["hash"] for file in files if "hash" in file),
             needs=tuple(
                 _poetry_need(name, one)
                 for name, some in package.get("dependencies", {}).items()
@@ -434,6 +458,7 @@ def _poetry(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
             # one for each group, or one for all
             markers=tuple(markers.values()) if isinstance(markers, dict) else (markers,) if markers else (),
             direct=_poetry_direct(source, folder),
+            tree=tree,
         )
 
 
@@ -473,6 +498,7 @@ def _pdm(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
             markers=(package["marker"],) if package.get("marker") else (),
             extras=_normal(package.get("extras", ())),
             direct=_pdm_direct(package, folder),
+            tree="path" in package and (folder / package["path"]).is_dir(),
         )
 
 
@@ -500,9 +526,10 @@ def _requirements(path: Path, requirements: Sequence[str], environment: Mapping[
             requirement = Requirement(words[0])
         except InvalidRequirement as error:
             raise ConfigError(f"{path}: {words[0]!r} is no requirement: {error}") from error
-        if not words[1]:
+        if not any(kind in STRONG for kind in re.findall(r"--hash=(\w+):", line)):
             raise ConfigError(
-                f"{path}: {requirement.name} has no hash", hint="pip-compile --generate-hashes writes them"
+                f"{path} has no hash for {requirement.name} by {', '.join(STRONG)}",
+                hint="`pip-compile --generate-hashes` writes them, but for repositories and directories",
             )
         if not requirement.marker or requirement.marker.evaluate(dict(environment)):
             pinned[canonicalize_name(requirement.name)] = requirement

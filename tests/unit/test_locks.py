@@ -22,6 +22,7 @@ ENVIRONMENT = {
     "sys_platform": "linux",
 }
 A, B, C, D, E, F = (f"sha256:{letter * 64}" for letter in "abcdef")
+COMMIT = "0123456789" * 4
 
 PYLOCK = f"""
 lock-version = "1.0"
@@ -55,7 +56,7 @@ wheels = [{{ path = "wheels/click-8.1-py3-none-any.whl", hashes = {{ sha256 = "{
 name = "gunicorn"
 version = "20"
 marker = "'deploy' in dependency_groups"
-vcs = {{ type = "git", url = "https://example.org/gunicorn", commit-id = "0123" }}
+vcs = {{ type = "git", url = "https://example.org/gunicorn", commit-id = "{COMMIT}" }}
 """
 UV = f"""
 version = 1
@@ -96,7 +97,7 @@ wheels = [{{ url = "https://example.org/markupsafe-3.0-py3-none-any.whl", hash =
 [[package]]
 name = "babel"
 version = "2.1"
-source = {{ git = "https://example.org/babel?subdirectory=src&rev=main#4567" }}
+source = {{ git = "https://example.org/babel?subdirectory=src&rev=main#{COMMIT}" }}
 """
 POETRY = f"""
 [[package]]
@@ -144,7 +145,7 @@ files = []
 type = "git"
 url = "https://example.org/babel"
 reference = "main"
-resolved_reference = "4567"
+resolved_reference = "{COMMIT}"
 subdirectory = "src"
 
 [metadata]
@@ -182,12 +183,12 @@ files = [{{file = "markupsafe-2.0-py3-none-any.whl", hash = "{C}"}}]
 name = "babel"
 version = "2.1"
 git = "https://example.org/babel"
-revision = "4567"
+revision = "{COMMIT}"
 subdirectory = "src"
 """
 JINJA = f"jinja2==3.1.6 --hash={A} --hash={B}\n"
 MARKUPSAFE = f"markupsafe==3.0 --hash={D}\n"
-BABEL = "babel @ git+https://example.org/babel@4567#subdirectory=src\n"
+BABEL = f"babel @ git+https://example.org/babel@{COMMIT}#subdirectory=src\n"
 TREES = {"uv.lock": UV, "poetry.lock": POETRY, "pdm.lock": PDM}
 
 
@@ -215,7 +216,7 @@ def test_a_pylock_is_taken_as_it_is(tmp_path: Path) -> None:
     links = f"--find-links {(tmp_path / 'wheels').as_uri()}\n"
     with_all = read_lock(lock, ["click"], ENVIRONMENT, own="example", extras=["CLI"], groups=["deploy"])
     assert with_all.hashed == f"{links}click==8.1 --hash={D}\n{JINJA}"
-    assert with_all.loose == "gunicorn @ git+https://example.org/gunicorn@0123\n"
+    assert with_all.loose == f"gunicorn @ git+https://example.org/gunicorn@{COMMIT}\n"
 
 
 @pytest.mark.parametrize("name", [*TREES, "pylock.toml"])
@@ -267,6 +268,111 @@ def test_what_nobody_verifies_is_refused(tmp_path: Path, text: str, what: str) -
     # whether the project asks for it or something else does
     with pytest.raises(ConfigError, match=f"has no hash for {what}, and only sha256, sha384, sha512 are verified"):
         read_lock(write(tmp_path, "pylock.toml", text), [], ENVIRONMENT, own="example")
+
+
+# what each tool writes for a URL, a revision, a file of this machine and a directory of it
+DIRECT = {
+    "pylock.toml": f"""
+lock-version = "1.0"
+created-by = "someone"
+packages = [
+  {{ name = "url", archive = {{ url = "https://example.org/url-1.zip", hashes = {{ sha256 = "{"a" * 64}" }} }} }},
+  {{ name = "git", vcs = {{ type = "git", url = "https://example.org/git", commit-id = "{COMMIT}" }} }},
+  {{ name = "file", archive = {{ path = "file-1.zip", hashes = {{ sha256 = "{"b" * 64}" }} }} }},
+  {{ name = "tree", directory = {{ path = "tree" }} }},
+]
+""",
+    "uv.lock": f"""
+version = 1
+package = [
+  {{ name = "url", source = {{ url = "https://example.org/url-1.zip" }}, sdist = {{ hash = "{A}" }} }},
+  {{ name = "git", source = {{ git = "https://example.org/git?rev=main#{COMMIT}" }} }},
+  {{ name = "file", source = {{ path = "file-1.zip" }}, sdist = {{ hash = "{B}" }} }},
+  {{ name = "tree", source = {{ directory = "tree" }} }},
+]
+""",
+    "poetry.lock": f"""
+metadata = {{ lock-version = "2.1" }}
+
+[[package]]
+name = "url"
+version = "1"
+files = [{{ file = "url-1.zip", hash = "{A}" }}]
+source = {{ type = "url", url = "https://example.org/url-1.zip" }}
+
+[[package]]
+name = "git"
+version = "1"
+files = []
+source = {{ type = "git", url = "https://example.org/git", resolved_reference = "{COMMIT}" }}
+
+[[package]]
+name = "file"
+version = "1"
+files = [{{ file = "file-1.zip", hash = "{B}" }}]
+source = {{ type = "file", url = "file-1.zip" }}
+
+[[package]]
+name = "tree"
+version = "1"
+files = []
+source = {{ type = "directory", url = "tree" }}
+""",
+    "pdm.lock": f"""
+metadata = {{ lock_version = "4.5.1" }}
+package = [
+  {{ name = "url", url = "https://example.org/url-1.zip", files = [{{ file = "url-1.zip", hash = "{A}" }}] }},
+  {{ name = "git", git = "https://example.org/git", ref = "main", revision = "{COMMIT}" }},
+  {{ name = "file", path = "file-1.zip", files = [{{ file = "file-1.zip", hash = "{B}" }}] }},
+  {{ name = "tree", path = "tree" }},
+]
+""",
+}
+
+
+@pytest.fixture
+def direct(tmp_path: Path) -> Path:
+    (tmp_path / "tree").mkdir()
+    write(tmp_path, "file-1.zip", "")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", DIRECT)
+def test_what_comes_from_no_index_is_pinned_as_well(direct: Path, name: str) -> None:
+    found = read_lock(write(direct, name, DIRECT[name]), ["url", "git", "file", "tree"], ENVIRONMENT)
+    place = direct.resolve().as_uri()
+    assert found.hashed == f"file @ {place}/file-1.zip --hash={B}\nurl @ https://example.org/url-1.zip --hash={A}\n"
+    assert found.loose == f"git @ git+https://example.org/git@{COMMIT}\ntree @ {place}/tree\n"
+
+
+@pytest.mark.parametrize("name", ["uv.lock", "poetry.lock", "pdm.lock"])  # no pylock.toml is valid without hashes
+@pytest.mark.parametrize("what", ["url", "file"])
+def test_a_file_of_no_index_without_a_hash_is_refused(direct: Path, name: str, what: str) -> None:
+    lock = write(direct, name, DIRECT[name].replace("hash", "size"))
+    with pytest.raises(ConfigError, match=re.escape(f"{lock} has no hash for {what}")) as caught:
+        read_lock(lock, [what], ENVIRONMENT)
+    assert "makes the lock anew" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", DIRECT)
+@pytest.mark.parametrize("revision", ["main", COMMIT[:12], ""])
+def test_a_revision_that_can_change_is_refused(direct: Path, name: str, revision: str) -> None:
+    lock = write(direct, name, DIRECT[name].replace(COMMIT, revision))
+    with pytest.raises(ConfigError, match=re.escape(f"{lock} has no full commit id for git")):
+        read_lock(lock, ["git"], ENVIRONMENT)
+
+
+def test_a_number_of_a_revision_pins_nothing(direct: Path) -> None:
+    text = DIRECT["pylock.toml"].replace('type = "git"', 'type = "svn"').replace(COMMIT, "4711")
+    with pytest.raises(ConfigError, match="has no full commit id for git"):
+        read_lock(write(direct, "pylock.toml", text), ["git"], ENVIRONMENT)
+
+
+def test_a_place_that_is_no_directory_needs_a_hash(direct: Path) -> None:
+    for place in ("https://example.org/tree", "git+https://example.org/tree@main"):
+        text = DIRECT["uv.lock"].replace('directory = "tree"', f'url = "{place}"')
+        with pytest.raises(ConfigError, match="for tree"):
+            read_lock(write(direct, "uv.lock", text), ["tree"], ENVIRONMENT)
 
 
 WORKSPACE = """dependencies = [{ name = "jinja2" }, { name = "member" }]
@@ -336,8 +442,16 @@ def test_requirements_with_hashes_are_a_lock(tmp_path: Path) -> None:
         read_lock(lock, ["flask"], ENVIRONMENT)
     with pytest.raises(ConfigError, match=r"has jinja2==3\.1\.6, which does not fit jinja2<3"):
         read_lock(lock, ["jinja2<3"], ENVIRONMENT)
-    with pytest.raises(ConfigError, match="jinja2 has no hash"):
-        read_lock(write(tmp_path, "requirements.txt", "jinja2==3.1.6\n"), ["jinja2"], ENVIRONMENT)
+    url = "jinja2 @ https://example.org/jinja2-3.1.6.zip"
+    for line in (
+        "jinja2==3.1.6",
+        url,
+        f"jinja2==3.1.6 --hash=md5:{'a' * 32}",
+        f"jinja2 @ git+https://a.org/b@{COMMIT}",
+    ):
+        with pytest.raises(ConfigError, match=r"requirements\.txt has no hash for jinja2"):
+            read_lock(write(tmp_path, "requirements.txt", f"{line}\n"), ["jinja2"], ENVIRONMENT)
+    assert read_lock(write(tmp_path, "requirements.txt", f"{url} --hash={A}\n"), ["jinja2"], ENVIRONMENT).hashed
 
 
 def test_of_requirements_with_markers_those_count_that_hold(tmp_path: Path) -> None:
@@ -417,7 +531,7 @@ REPORT = json.dumps(
             "metadata": {"name": "babel", "version": "2.1"},
             "download_info": {
                 "url": "https://example.org/babel",
-                "vcs_info": {"vcs": "git", "commit_id": "4567"},
+                "vcs_info": {"vcs": "git", "commit_id": COMMIT},
                 "subdirectory": "src",
             },
         },
