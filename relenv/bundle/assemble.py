@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from relenv.bundle import reach
 from relenv.bundle.content import exclude, include, keep_scripts, make_scripts, open_up, targets_of
-from relenv.bundle.dependencies import Dependencies, Installer, Site, installer_for, pip_report, resolve
+from relenv.bundle.dependencies import Dependencies, Installer, Site, install, installer_for, pip_report, resolve
 from relenv.bundle.documents import Subject, document
 from relenv.bundle.examined import examine
 from relenv.bundle.formats import FORMATS, Job, refuse, write
@@ -116,7 +116,7 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         if config.bytecode and config.prune != MAX:  # there, what has no bytecode cannot be compiled
             compile_for(moved, config.prune, *sorted(used))
         glibc = _finish(context, app, config, interpreter, name)
-        subject = Subject(site=site, environment=app.environment, project=app.name, files=below.files)
+        subject = Subject(site=site, environment=app.environment, project=app.name, origins=below.origins)
         known = document(subject, digests(moved, below))
         examine(context, app.environment, below, known, glibc=config.glibc)
         job = _job(site, app, below, name=name, glibc=glibc, known=known)
@@ -264,18 +264,19 @@ def _dependencies(site: Site, wheel: Wheel, treatment: Treatment) -> Layer:
     if wanted.empty:
         return trimmed(site.context, site.interpreter, treatment)
 
-    def fill(environment: Environment) -> None:
+    def fill(environment: Environment) -> dict[str, str]:
         what = f"what {site.label} needs"
         with working(site.context.ui, f"Installing {what}", f"Installed {what}"):
-            installer.install(site, environment, wanted)
+            origins = install(site, installer, environment, wanted)
         if wanted.lock:
             _refuse_holes(wanted.lock, environment, requirements, but=wheel.canonical)
+        return origins
 
     # what is kept was searched for holes with these extras in mind
     extras = [one for one in sorted(requirements) if wanted.lock and Requirement(one).extras]
     key = wanted.key and json.dumps([installer.name, config.glibc, wanted.key, *extras])
     made = layer(site.context, site.interpreter, treatment, key=key, fill=fill, work=site.work)
-    return dataclasses.replace(made, files=wanted.hashed, until=wanted.until if wanted.key else 0)
+    return dataclasses.replace(made, until=wanted.until if wanted.key else 0)
 
 
 def _refuse_holes(lock: Path, environment: Environment, requirements: Sequence[str], *, but: str) -> None:

@@ -11,15 +11,15 @@ import re
 import shutil
 import textwrap
 import time
-from contextlib import contextmanager
+import tomllib
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from relenv import process
+from relenv.bundle.origins import certain, checksums, narrowed, of_report, several, tags_of
 from relenv.bundle.places import offered
-from relenv.checksums import sha256_of
 from relenv.environment import Environment, pip_install, wrong_file
 from relenv.environment import repair as put_in_order
 from relenv.errors import ConfigError, InstallError, disk_full
@@ -82,7 +82,8 @@ class Installer:
 
     name: str
     resolve: Callable[[Site, Sequence[str]], Dependencies]
-    install: Callable[[Site, Environment, Dependencies], None]
+    install: Callable[[Site, Environment, Dependencies], dict[str, str]]
+    """Returns the sha256 of the files that it was installed from, by names, as far as it knows better than these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +174,19 @@ def _recorded(path: Path, config: AppConfig) -> Dependencies | None:
         return None
 
 
+def install(site: Site, installer: Installer, environment: Environment, wanted: Dependencies) -> dict[str, str]:
+    """Install dependencies.
+
+    Returns:
+        The sha256 of the file that each was installed from, by normalised names, as far as that is known.
+
+    Raises:
+        InstallError: they cannot be had.
+    """
+    told = installer.install(site, environment, wanted)
+    return {**certain(wanted.hashed), **told}
+
+
 # --- pip --------------------------------------------------------------------------------------------------
 
 PIP = """\
@@ -216,28 +230,26 @@ def _line(item: Mapping[str, Any]) -> tuple[str, bool]:
     if vcs := info.get("vcs_info"):
         below = f"#subdirectory={info['subdirectory']}" if info.get("subdirectory") else ""
         return f"{name} @ {vcs['vcs']}+{url}@{vcs['commit_id']}{below}", False
-    hashes = info.get("archive_info", {}).get("hashes", {}) or _hashed(url)
+    hashes = checksums(info)
     if "dir_info" in info or not hashes:
         return f"{name} @ {url}", False
     checks = " ".join(f"--hash={kind}:{value}" for kind, value in sorted(hashes.items()))
     return f"{name} @ {url} {checks}", True
 
 
-def _hashed(url: str) -> dict[str, str]:
-    """Return the checksum of a local file, which pip does not tell."""
-    path = Path(unquote(urlsplit(url).path))
-    return {"sha256": sha256_of(path)} if url.startswith("file://") and path.is_file() else {}
-
-
-def _pip_install(site: Site, environment: Environment, wanted: Dependencies) -> None:
+def _pip_install(site: Site, environment: Environment, wanted: Dependencies) -> dict[str, str]:
+    told: dict[str, str] = {}
     with wheels_for(site.config.glibc, environment.site_packages):
         for file, options in _files(site, wanted):
+            report = file.with_suffix(".json")
             pip_install(
                 [environment.root / "bin" / "pip3"],
-                ["--no-compile", "--no-deps", *options, "-r", str(file)],
+                ["--no-compile", "--no-deps", "--report", str(report), *options, "-r", str(file)],
                 environ=site.environ,
                 what=site.label,
             )
+            told |= of_report(json.loads(report.read_bytes())["install"], wanted.hashed)
+    return told
 
 
 def _files(site: Site, wanted: Dependencies) -> Iterator[tuple[Path, tuple[str, ...]]]:
@@ -288,10 +300,26 @@ def _uv_resolve(site: Site, requirements: Sequence[str]) -> Dependencies:
     return Dependencies.of([(line, "--hash=" in line) for line in text.splitlines() if line and line[0] not in "#-"])
 
 
-def _uv_install(site: Site, environment: Environment, wanted: Dependencies) -> None:
-    for file, options in _files(site, wanted):
+def _uv_install(site: Site, environment: Environment, wanted: Dependencies) -> dict[str, str]:
+    exact = dataclasses.replace(wanted, hashed=_of_each_one(site, wanted.hashed))
+    for file, options in _files(site, exact):
         _uv(site, "install", environment.root, "--no-deps", "--link-mode=copy", "--quiet", *options, "-r", file)
     put_in_order(environment.root)
+    return certain(exact.hashed)
+
+
+def _of_each_one(site: Site, hashed: str) -> str:
+    """Return requirements that allow one file of each package, as far as uv can be asked what there is."""
+    if not (open_ones := several(hashed)):
+        return hashed
+    wanted, found = site.work / "several.txt", site.work / "pylock.toml"
+    wanted.write_text(open_ones, encoding="utf-8")
+    options = ("--no-deps", "--format", "pylock.toml", "--quiet", "--output-file", found)
+    with suppress(InstallError):  # one before 0.6.15; what else there is it says again
+        _uv(site, "compile", site.interpreter.root, *options, wanted)
+        packages = tomllib.loads(found.read_text(encoding="utf-8")).get("packages", ())
+        return narrowed(hashed, packages, tags_of(site.interpreter.series))
+    return hashed
 
 
 UV_GLIBCS = (17, 28, *range(31, 41))

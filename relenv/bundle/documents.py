@@ -47,8 +47,8 @@ class Subject:
     environment: Environment
     project: str
     """The project's name."""
-    files: str
-    """What was installed for it, as requirements with checksums."""
+    origins: Mapping[str, str]
+    """The sha256 of the file that something was installed from, by normalised names, where it is known."""
 
     @property
     def root(self) -> Path:
@@ -138,7 +138,7 @@ def _key(subject: Subject, digests: Mapping[str, str]) -> str:
     """Return what decides all of it."""
     config = subject.site.config
     facts = {name: digests[name] for name in digests if name.endswith(".dist-info/METADATA") or _is_sbom(name)}
-    asked = [subject.project, subject.files, config.extras, config.group_requires]
+    asked = [subject.project, sorted(subject.origins.items()), config.extras, config.group_requires]
     texts, gone = sorted(licences.candidates(digests)), sorted(missing(subject.root))
     parts = [_code(), subject.site.interpreter.key, asked, facts, texts, gone]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -176,7 +176,7 @@ def _make(subject: Subject, digests: Mapping[str, str]) -> Documents:
         project=canonicalize_name(subject.project),
         installed={name: infos[info] for name, info in by_name.items()},
         carried={name: _carried(info, digests) for name, info in by_name.items()},
-        hashes=sbom.hashes_of(subject.files),
+        hashes=subject.origins,
         extras=config.extras,
         requires=config.group_requires,
         environment=marker_environment(subject.site.interpreter),

@@ -16,13 +16,13 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relenv import relocate
-from relenv.bundle import imported, reach, symbols
+from relenv.bundle import imported, origins, reach, symbols
 from relenv.bundle import prune as pruning
 from relenv.bundle.archive import Pack, codec, pack_tree, walk
 from relenv.bundle.content import forget_missing, forget_origins
@@ -51,8 +51,8 @@ PATIENCE = 64_000_000
 HASHERS = 2
 """Threads: reading and hashing take turns."""
 
-Fill = Callable[[Environment], None]
-"""Installs into an environment."""
+Fill = Callable[[Environment], Mapping[str, str]]
+"""Installs into an environment; returns the sha256 of the file that each was installed from, by names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +64,8 @@ class Layer:
     """The sha256 of each file of `tree`, by its path there."""
     below: Layer | None = None
     """What it was made on."""
-    files: str = ""
-    """What was installed into it, as requirements with checksums."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """The sha256 of the file that something in it was installed from, by normalised names, where it is known."""
     until: float = math.inf
     """When to look anew whether that is still the right thing to install, in seconds since 1970."""
     added: int = 0
@@ -110,7 +110,7 @@ class Treatment:
 @cache
 def _code() -> str:
     """Return a hash of the code that decides what is in a layer."""
-    ours = (pruning, symbols, reach, imported)
+    ours = (pruning, symbols, reach, imported, origins)
     files = [Path(__file__), *(Path(str(one.__file__)) for one in ours), *(Path(relocate.__path__[0]).glob("*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
 
@@ -197,13 +197,14 @@ def layer(
         make(root)
         index = _index(root)
     below = trimmed(context, interpreter, dataclasses.replace(treatment, keep=frozenset(index["keep"])))
-    return Layer(root=root, digests=index["digests"], below=below, added=index["added"], uses=frozenset(index["uses"]))
+    facts = {name: index[name] for name in ("digests", "origins", "added")}
+    return Layer(root=root, below=below, uses=frozenset(index["uses"]), **facts)
 
 
 def _make_layer(context: Context, interpreter: Interpreter, treatment: Treatment, fill: Fill, root: Path) -> None:
     environment = create(interpreter, root / "environment", share=True)
     with _unharmed(interpreter):
-        fill(environment)
+        files = fill(environment)
     own_python(interpreter, environment.root)
     forget_origins(environment.site_packages)
     added, gone = _changes(interpreter.root, environment.root)
@@ -227,7 +228,7 @@ def _make_layer(context: Context, interpreter: Interpreter, treatment: Treatment
         drop_debugging(tree, installed, context.toolchain())
     finish(tree, treatment, keep, installed)
     remove_tree(environment.root)
-    _seal(root, keep, below, uses)
+    _seal(root, keep, below, uses, files)
 
 
 def finish(tree: Path, treatment: Treatment, keep: frozenset[str], tops: Sequence[Path]) -> None:
@@ -335,20 +336,26 @@ def _making(context: Context, root: Path, make: Callable[[Path], None], text: st
     yield
 
 
-def _seal(root: Path, keep: frozenset[str], below: Layer | None = None, uses: frozenset[str] = frozenset()) -> None:
+def _seal(
+    root: Path,
+    keep: frozenset[str],
+    below: Layer | None = None,
+    uses: frozenset[str] = frozenset(),
+    origins: Mapping[str, str] | None = None,
+) -> None:
     tree, known = root / TREE, below or Layer(root=root, digests={})
     found = digests(tree, known)
     old = frozenset(known.digests.values())
     new = {digest: name for name, digest in found.items() if digest not in old}
     added = sum((tree / name).stat().st_size for name in new.values())
-    index = {"keep": sorted(keep), "uses": sorted(uses), "added": added, "digests": found}
+    index = {"keep": sorted(keep), "uses": sorted(uses), "origins": origins or {}, "added": added, "digests": found}
     write_text(root / INDEX, json.dumps(index) + "\n")
 
 
 def _index(root: Path) -> dict[str, Any]:
     try:
         index = json.loads((root / INDEX).read_bytes())
-        return {name: index[name] for name in ("keep", "uses", "added", "digests")}
+        return {name: index[name] for name in ("keep", "uses", "origins", "added", "digests")}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise CacheError(f"{root} is damaged", hint="remove it; it is made anew when needed") from error
 

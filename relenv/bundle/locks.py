@@ -20,10 +20,11 @@ from packaging.markers import InvalidMarker, Marker
 from packaging.pylock import Pylock, PylockValidationError
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import InvalidVersion
 
 from relenv.bundle.dependencies import Dependencies
+from relenv.bundle.origins import COMMIT, checksums
 from relenv.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ STRONG = ("sha256", "sha384", "sha512")
 """The algorithms of checksums that pip's --hash takes."""
 
 REVISION = re.compile(r"[a-z]+\+.*?@(?P<commit>[^@#]*)(#.*)?")
-COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-"""All of the id that git (of SHA-1 or SHA-256) or Mercurial has made of the content."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -347,13 +346,22 @@ def _pylock(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
         local = next((one.path for one in files if one.path and not one.url), None)
         yield Entry(
             name=package.name,
-            version=str(package.version or ""),
+            version=_pylock_version(package),
             hashes=_pylock_hashes(package),
             markers=(str(package.marker),) if package.marker else (),
             direct=_pylock_direct(package, folder),
             tree=package.directory is not None,
             folder=str((folder / local).parent.resolve()) if local else "",
         )
+
+
+def _pylock_version(package: Package) -> str:
+    """Return what version it is, which a lock need not say of what has files: their names do."""
+    if not package.version and package.wheels:
+        return str(parse_wheel_filename(package.wheels[0].filename)[1])
+    if not package.version and package.sdist:
+        return str(parse_sdist_filename(package.sdist.filename)[1])
+    return str(package.version or "")
 
 
 def _pylock_hashes(package: Package) -> tuple[str, ...]:
@@ -578,7 +586,7 @@ def _locked(item: Mapping[str, Any], project: Path) -> dict[str, Any]:
     where = _where(info["url"], project)
     if "dir_info" in info:
         return {"name": name, "directory": {"path": where["path"]}}
-    hashes = dict(sorted(info["archive_info"]["hashes"].items()))
+    hashes = dict(sorted(checksums(info).items()))
     if item.get("is_direct"):
         return {"name": name, "version": version, "archive": {**where, **below, "hashes": hashes}}
     file_name = unquote(info["url"].rpartition("/")[2])

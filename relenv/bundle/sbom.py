@@ -6,7 +6,6 @@ SBOMs that wheels carry (PEP 770) become part of it, below the component that ca
 from __future__ import annotations
 
 import json
-import re
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -237,13 +236,3 @@ def _edges(dependencies: Iterable[Mapping[str, Any]], known: Mapping[str, str]) 
         for one in dependencies
         if one["ref"] in known
     }
-
-
-def hashes_of(requirements: str) -> dict[str, str]:
-    """Return the sha256 of the files that requirements with checksums (pip's format) allow, where it is only one."""
-    found: dict[str, str] = {}
-    for line in requirements.splitlines():
-        hashes = set(re.findall(r"--hash=sha256:([0-9a-f]{64})", line))
-        if len(hashes) == 1 and (name := re.match(r"[\w.-]+", line)):
-            found[canonicalize_name(name[0])] = hashes.pop()
-    return found

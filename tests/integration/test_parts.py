@@ -181,6 +181,48 @@ def test_a_lock_is_written_and_obeyed(relenv: Relenv, project: Path) -> None:
     assert "rlnvbelow" in outcome.errors[0]
 
 
+def origins(bundle: Path) -> dict[str, str]:
+    """Return the sha256 that a bundle's SBOM has of each package."""
+    listed = json.loads((bundle / "sbom.cdx.json").read_text())["components"]
+    found = {one["name"]: one.get("hashes", [{}])[0].get("content", "") for one in listed}
+    return {name: digest for name, digest in found.items() if name.startswith("rlnv")}
+
+
+def digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+LOCKS = {
+    "none": "",
+    "pylock.toml": 'lock-version = "1.0"\ncreated-by = "x"\npackages = [{{ name = "rlnvbelow", wheels = [\n{}] }}]\n',
+    "requirements.txt": "rlnvbelow==1.0 {}\n",
+}
+ONE = {
+    "none": "",
+    "pylock.toml": '{{ path = "wheels/{0.name}", hashes = {{ sha256 = "{1}" }} }},\n',
+    "requirements.txt": " --hash=sha256:{1}",
+}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.usefixtures("uv")
+def test_the_sbom_has_the_sum_of_the_very_file(relenv: Relenv, project: Path, lock: str) -> None:
+    tags = ("manylinux_2_17_x86_64", "manylinux_2_5_x86_64", "win_amd64")
+    wheels = [make_wheel(project / "wheels", "rlnvbelow", tag=f"py3-none-{tag}") for tag in tags]
+    wheels += project.glob("wheels/rlnvbelow-1.0-py3-none-any.whl")
+    sums = {digest_of(wheel) for wheel in wheels}
+    assert len(sums) == 4
+    if lock != "none":
+        text = LOCKS[lock].format("".join(ONE[lock].format(wheel, digest_of(wheel)) for wheel in wheels))
+        (project / lock).write_text(text)
+    for installer in ("pip", "uv"):
+        bundle, _ = made(relenv, project, installer, "--lock-file", lock, "--installer", installer)
+        assert origins(bundle) == {"rlnvbelow": digest_of(wheels[0])}
+        # and so it has if all of it is kept
+        again, _ = made(relenv, project, f"{installer} again", "--lock-file", lock, "--installer", installer)
+        assert origins(again) == origins(bundle)
+
+
 def test_a_lock_with_a_hole_is_refused(relenv: Relenv, project: Path) -> None:
     make_wheel(project / "wheels", "rlnvbelow", "1.0", requires=("rlnvmore", "rlnvround"))
     round_one = make_wheel(project / "wheels", "rlnvround", "1.0")

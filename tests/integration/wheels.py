@@ -24,8 +24,9 @@ def make_wheel(
     console: Mapping[str, str] | None = None,
     gui: Mapping[str, str] | None = None,
     requires: tuple[str, ...] = (),
+    tag: str = "py3-none-any",
 ) -> Path:
-    """Write a pure wheel (https://packaging.python.org/en/latest/specifications/binary-distribution-format/).
+    """Write a wheel without anything compiled (https://packaging.python.org/en/latest/specifications/binary-distribution-format/).
 
     Args:
         folder: where to.
@@ -36,6 +37,7 @@ def make_wheel(
         console: console scripts, as name and object reference.
         gui: gui scripts.
         requires: Requires-Dist; one with an extra makes that extra known.
+        tag: what it says to be for.
     """
     module = f"def main():\n    print({f'{name} {version}'!r})\n"
     info = f"{name}-{version}.dist-info"
@@ -51,7 +53,7 @@ def make_wheel(
     content: dict[str, bytes | str] = {
         f"{name}.py": module,
         f"{info}/METADATA": "".join(metadata),
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
     if points:
         content[f"{info}/entry_points.txt"] = points
@@ -64,7 +66,7 @@ def make_wheel(
         rows.writerow([path, f"sha256={digest}", len(one)])
     rows.writerow([f"{info}/RECORD", "", ""])
     folder.mkdir(parents=True, exist_ok=True)
-    wheel = folder / f"{name}-{version}-py3-none-any.whl"
+    wheel = folder / f"{name}-{version}-{tag}.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for path, one in (data | {f"{info}/RECORD": record.getvalue().encode()}).items():
             member = zipfile.ZipInfo(path)

@@ -219,6 +219,16 @@ def test_a_pylock_is_taken_as_it_is(tmp_path: Path) -> None:
     assert with_all.loose == f"gunicorn @ git+https://example.org/gunicorn@{COMMIT}\n"
 
 
+@pytest.mark.parametrize("file", ["wheels = [{", "sdist = {"])
+def test_files_say_their_version_if_a_pylock_does_not(tmp_path: Path, file: str) -> None:
+    kept = next(line for line in PYLOCK.splitlines() if line.startswith(file))
+    packages = f'[[packages]]\nname = "jinja2"\n{kept}\n'
+    lock = write(tmp_path, "pylock.toml", f'lock-version = "1.0"\ncreated-by = "someone"\n{packages}')
+    assert read_lock(lock, ["jinja2>=3"], ENVIRONMENT).hashed.startswith("jinja2==3.1.6 --hash=")
+    with pytest.raises(ConfigError, match=r"it has jinja2 3\.1\.6, which does not fit jinja2<3"):
+        read_lock(lock, ["jinja2<3"], ENVIRONMENT)
+
+
 @pytest.mark.parametrize("name", [*TREES, "pylock.toml"])
 @pytest.mark.parametrize(
     ("requirement", "why"),
@@ -539,7 +549,7 @@ REPORT = json.dumps(
             "metadata": {"name": "click", "version": "8.1"},
             "download_info": {
                 "url": "file://HERE/wheels/click-8.1.tar.gz",
-                "archive_info": {"hashes": {"sha256": "d" * 64}},
+                "archive_info": {"hash": f"sha256={'d' * 64}"},  # as old ones say it
             },
         },
     ]
