@@ -18,17 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relenv import process
-from relenv.bundle.origins import certain, checksums, narrowed, of_report, several, tags_of
+from relenv.bundle.origins import COMMIT, certain, checksums, narrowed, of_report, several, tags_of
 from relenv.bundle.places import offered
-from relenv.environment import Environment, pip_install, wrong_file
+from relenv.environment import Environment, installed, pip_install, wrong_file
 from relenv.environment import repair as put_in_order
-from relenv.errors import ConfigError, InstallError, disk_full
+from relenv.errors import ChecksumError, ConfigError, InstallError, disk_full
 from relenv.plan import KEY_LENGTH
 from relenv.store import write_text
 from relenv.ui import working
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from importlib.metadata import Distribution
 
     from relenv.bundle.config import AppConfig
     from relenv.context import Context
@@ -182,9 +183,27 @@ def install(site: Site, installer: Installer, environment: Environment, wanted: 
 
     Raises:
         InstallError: they cannot be had.
+        ChecksumError: something is not what was asked for.
     """
     told = installer.install(site, environment, wanted)
+    for one in installed(environment):
+        _refuse_other_commit(one)
     return {**certain(wanted.hashed), **told}
+
+
+def _refuse_other_commit(distribution: Distribution) -> None:
+    """Refuse another commit than the one that was asked for: git also has branches and tags of such names.
+
+    Raises:
+        ChecksumError: it is one (PEP 610).
+    """
+    origin = json.loads(distribution.read_text("direct_url.json") or "{}").get("vcs_info", {})
+    asked, got = origin.get("requested_revision", ""), origin.get("commit_id", "")
+    if COMMIT.fullmatch(asked) and got != asked:
+        raise ChecksumError(
+            f"{distribution.name} is not the commit that is asked for: {asked} led to {got}",
+            hint="a branch or tag of its repository is called like the commit",
+        )
 
 
 # --- pip --------------------------------------------------------------------------------------------------

@@ -223,6 +223,34 @@ def test_the_sbom_has_the_sum_of_the_very_file(relenv: Relenv, project: Path, lo
         assert origins(again) == origins(bundle)
 
 
+def git(root: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", *arguments]
+    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_branch_called_like_a_commit_is_not_that_commit(relenv: Relenv, project: Path, tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    root.mkdir()
+    text = PROJECT.replace("layered", "rlnvgit").replace('"rlnvbelow"', "").partition("[project.optional")[0]
+    (root / "pyproject.toml").write_text(f'{text}\n[tool.setuptools]\npy-modules = ["rlnvgit"]\n')
+    (root / "rlnvgit.py").write_text("first = True\n")
+    for command in ("init -q", "add .", "commit -qm one"):
+        git(root, *command.split())
+    commit = git(root, "rev-parse", "HEAD")
+    source = f'{{ type = "git", url = "{root.as_uri()}", commit-id = "{commit}" }}'
+    (project / "pylock.toml").write_text(
+        f'lock-version = "1.0"\ncreated-by = "x"\npackages = [{{ name = "rlnvgit", vcs = {source} }}]\n'
+    )
+    own = (project / "pyproject.toml").read_text().replace('["rlnvbelow"]', f'["rlnvgit @ git+{root.as_uri()}"]')
+    (project / "pyproject.toml").write_text(own)
+    (root / "rlnvgit.py").write_text("first = False\n")
+    git(root, "commit", "-qam", "two")
+    git(root, "update-ref", f"refs/heads/{commit}", git(root, "rev-parse", "HEAD"))
+    outcome = relenv("bundle", project, "-o", tmp_path / "made", "--installer", "pip", check=False)
+    assert outcome.code == 5
+    assert f"rlnvgit is not the commit that is asked for: {commit} led to" in outcome.errors[0]
+
+
 def test_a_lock_with_a_hole_is_refused(relenv: Relenv, project: Path) -> None:
     make_wheel(project / "wheels", "rlnvbelow", "1.0", requires=("rlnvmore", "rlnvround"))
     round_one = make_wheel(project / "wheels", "rlnvround", "1.0")
