@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from relenv.bundle import reach
 from relenv.bundle.content import exclude, include, keep_scripts, make_scripts, open_up, targets_of
-from relenv.bundle.dependencies import Dependencies, Installer, Site, install, installer_for, pip_report, resolve
+from relenv.bundle.dependencies import Dependencies, Installer, Site, install, installer_for, locker_for, resolve
 from relenv.bundle.documents import Subject, document
 from relenv.bundle.examined import examine
 from relenv.bundle.formats import FORMATS, Job, refuse, write
@@ -334,18 +334,14 @@ def _exactly(site: Site, wheel: Wheel, requirements: Sequence[str], installer: I
 
 
 def _write_lock(site: Site, requirements: Sequence[str]) -> Path:
-    """Resolve anew, and write what pip has chosen to the project's pylock.toml."""
+    """Resolve anew, and write what was chosen to the project's pylock.toml."""
     config, ui = site.config, site.context.ui
     path = config.root / "pylock.toml"
-    if config.installer == "uv":
-        ui.warn(
-            "--lock resolves with pip, though installer = uv: what index-url, extra-index-url and find-links of "
-            "[tool.relenv] say holds for both, uv's own configuration does not"
-        )
+    locker = locker_for(site.context, config)
     if (other := find_lock(config.root)) and other != path:
         ui.warn(f"{path.name} comes before {other.name}, which is not heeded any more")
     with working(ui, f"Resolving what {site.label} needs"):
-        text = pylock_of(pip_report(site, requirements), config.root, site.interpreter.series)
+        text = pylock_of(locker.report(site, requirements), config.root, site.interpreter.series)
     write_text(path, text, lasting=True)
     ui.step(f"Wrote {path}")
     return path

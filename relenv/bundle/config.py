@@ -27,6 +27,9 @@ LEGACY = ("setup.py", "setup.cfg")
 METADATA_TABLES = (("tool", "poetry"), ("tool", "flit", "metadata"))
 """Tables that stood for [project] before PEP 621 and are still built by their backends."""
 
+UV_INDEXES = frozenset(("index", "index-url", "extra-index-url", "find-links"))
+"""What of [tool.uv] says where packages are."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Include:
@@ -118,6 +121,8 @@ class AppConfig:
     only_binary: tuple[str, ...] = ()
     uv_sources: frozenset[str] = frozenset()
     """The names in the project's own [tool.uv.sources]."""
+    uv_places: bool = False
+    """Whether its [tool.uv] says where packages are."""
     lock: str = "auto"
     """`auto`, `none`, or a path relative to the project."""
     installer: str = "auto"
@@ -213,6 +218,7 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
         find_links=tuple(_place(one, project) for one in values["find-links"]),
         only_binary=tuple(values["only-binary"]),
         uv_sources=frozenset(_table(data, "tool", "uv", "sources")),
+        uv_places=not UV_INDEXES.isdisjoint(_table(data, "tool", "uv")),
         lock=values["lock"],
         installer=values["installer"],
         glibc=values["glibc"],

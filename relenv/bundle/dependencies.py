@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relenv import process
-from relenv.bundle.origins import COMMIT, certain, checksums, narrowed, of_report, several, tags_of
+from relenv.bundle.origins import COMMIT, as_pip_reports, certain, checksums, narrowed, of_report, several, tags_of
 from relenv.bundle.places import offered
 from relenv.environment import Environment, installed, pip_install, wrong_file
 from relenv.environment import repair as put_in_order
-from relenv.errors import ChecksumError, ConfigError, InstallError, disk_full
+from relenv.errors import ChecksumError, ConfigError, HostError, InstallError, disk_full
 from relenv.plan import KEY_LENGTH
 from relenv.store import write_text
 from relenv.ui import working
@@ -85,6 +85,8 @@ class Installer:
     resolve: Callable[[Site, Sequence[str]], Dependencies]
     install: Callable[[Site, Environment, Dependencies], dict[str, str]]
     """Returns the sha256 of the files that it was installed from, by names, as far as it knows better than these."""
+    report: Callable[[Site, Sequence[str]], list[dict[str, Any]]]
+    """What it would install, as pip reports it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,19 +118,43 @@ def installer_for(context: Context, config: AppConfig) -> Installer:
     return INSTALLERS["pip" if config.installer == "pip" or not uv else "uv"]
 
 
+def locker_for(context: Context, config: AppConfig) -> Installer:
+    """Return what resolves for a lock: pip unless uv is asked for, whichever is there.
+
+    Raises:
+        ConfigError: uv is asked for and not there.
+    """
+    if config.installer != "auto":
+        return installer_for(context, config)
+    if config.uv_places or _only_uv_is_configured(context.environ):
+        context.ui.warn(
+            "--lock resolves with pip, which does not heed what uv is told of indexes: "
+            "installer = uv does, and index-url, extra-index-url and find-links of [tool.relenv] hold for both"
+        )
+    return INSTALLERS["pip"]
+
+
 PIP_PLACES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_CONFIG_FILE")
 UV_PLACES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_CONFIG_FILE")
 
 
 def _only_pip_is_configured(environ: Mapping[str, str]) -> bool:
     """Tell whether a user has told pip, yet not uv, where packages are: uv would look elsewhere."""
+    return _configured(environ) == (True, False)
+
+
+def _only_uv_is_configured(environ: Mapping[str, str]) -> bool:
+    return _configured(environ) == (False, True)
+
+
+def _configured(environ: Mapping[str, str]) -> tuple[bool, bool]:
     home = Path(environ.get("HOME", "/"))
     user = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
     pip = (Path("/etc/pip.conf"), user / "pip/pip.conf", home / ".pip/pip.conf")
     uv = (Path("/etc/uv/uv.toml"), user / "uv/uv.toml")
-    return (any(map(environ.get, PIP_PLACES)) or any(path.is_file() for path in pip)) and not (
-        any(map(environ.get, UV_PLACES)) or any(path.is_file() for path in uv)
-    )
+    places = ((PIP_PLACES, pip), (UV_PLACES, uv))
+    found = [any(map(environ.get, names)) or any(path.is_file() for path in files) for names, files in places]
+    return found[0], found[1]
 
 
 def resolve(site: Site, installer: Installer, requirements: Sequence[str]) -> Dependencies:
@@ -331,14 +357,38 @@ def _of_each_one(site: Site, hashed: str) -> str:
     """Return requirements that allow one file of each package, as far as uv can be asked what there is."""
     if not (open_ones := several(hashed)):
         return hashed
-    wanted, found = site.work / "several.txt", site.work / "pylock.toml"
-    wanted.write_text(open_ones, encoding="utf-8")
-    options = ("--no-deps", "--format", "pylock.toml", "--quiet", "--output-file", found)
     with suppress(InstallError):  # one before 0.6.15; what else there is it says again
-        _uv(site, "compile", site.interpreter.root, *options, wanted)
-        packages = tomllib.loads(found.read_text(encoding="utf-8")).get("packages", ())
-        return narrowed(hashed, packages, tags_of(site.interpreter.series))
+        return narrowed(hashed, _uv_pylock(site, open_ones, "--no-deps"), tags_of(site.interpreter.series))
     return hashed
+
+
+def uv_report(site: Site, requirements: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what uv would install for some requirements, as pip reports it.
+
+    Raises:
+        InstallError: it finds nothing that fits.
+    """
+    try:
+        packages = _uv_pylock(site, "".join(f"{one}\n" for one in requirements))
+    except InstallError as error:
+        if "unexpected argument '--format'" in error.message:
+            raise HostError(
+                "this uv cannot write what --lock needs: 0.6.15 and newer ones do",
+                hint="pip install -U uv, or installer = pip",
+            ) from error
+        raise
+    tags = tags_of(site.interpreter.series)
+    return [as_pip_reports(package, site.work, tags) for package in packages]
+
+
+def _uv_pylock(site: Site, requirements: str, *options: str) -> list[dict[str, Any]]:
+    """Return the packages of a pylock.toml: of each, all files that would do here."""
+    wanted, found = site.work / "wanted.in", site.work / "pylock.toml"
+    wanted.write_text(requirements, encoding="utf-8")
+    written = ("--generate-hashes", "--format", "pylock.toml", "--quiet", "--output-file", found)
+    _uv(site, "compile", site.interpreter.root, *options, *written, wanted)
+    packages: list[dict[str, Any]] = tomllib.loads(found.read_text(encoding="utf-8")).get("packages", [])
+    return packages
 
 
 UV_GLIBCS = (17, 28, *range(31, 41))
@@ -379,6 +429,6 @@ def _uv(site: Site, command: str, root: Path, *arguments: str | Path) -> None:
 
 
 INSTALLERS = {
-    "pip": Installer(name="pip", resolve=_pip_resolve, install=_pip_install),
-    "uv": Installer(name="uv", resolve=_uv_resolve, install=_uv_install),
+    "pip": Installer(name="pip", resolve=_pip_resolve, install=_pip_install, report=pip_report),
+    "uv": Installer(name="uv", resolve=_uv_resolve, install=_uv_install, report=uv_report),
 }

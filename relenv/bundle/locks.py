@@ -558,10 +558,10 @@ def _requirements(path: Path, requirements: Sequence[str], environment: Mapping[
 
 
 def pylock_of(report: Sequence[Mapping[str, Any]], project: Path, python: str) -> str:
-    """Return a pylock.toml (PEP 751) with what pip has chosen.
+    """Return a pylock.toml (PEP 751) with what pip or uv has chosen.
 
     Args:
-        report: of `relenv.bundle.dependencies.pip_report`.
+        report: of `relenv.bundle.dependencies.pip_report`, or what is the same of uv.
         project: its directory; the lock is for a file in it.
         python: the series it was chosen for, `3.13`.
     """

@@ -17,7 +17,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from relenv.checksums import sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 HASH = re.compile(r"\s--hash=(\w+):(\w+)")
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
@@ -93,23 +93,59 @@ def narrowed(requirements: str, offered: Iterable[Mapping[str, Any]], tags: Sequ
 
 def _narrow(line: str, package: Mapping[str, Any], best: Mapping[Tag, int]) -> str:
     allowed = {value for kind, value in HASH.findall(line) if kind == "sha256"}
-    wheels = [one for one in _wheels(package.get("wheels", ()), best) if one[-1] in allowed]
-    sdist = package.get("sdist", {}).get("hashes", {}).get("sha256")
-    chosen = min(wheels)[-1] if wheels else sdist
-    return f"{HASH.sub('', line).rstrip()} --hash=sha256:{chosen}" if chosen in allowed else line
+    chosen = _best([one for one in _files(package) if _sha256(one) in allowed], best)
+    return f"{HASH.sub('', line).rstrip()} --hash=sha256:{_sha256(chosen)}" if chosen else line
 
 
-def _wheels(wheels: Iterable[Mapping[str, Any]], best: Mapping[Tag, int]) -> Iterator[tuple[int, int, str]]:
-    """Yield how well each wheel fits, less for better, as pip sees it; its sha256 is the last."""
-    for one in wheels:
-        name = one.get("name") or unquote(str(one.get("url") or one.get("path")).partition("#")[0].rpartition("/")[2])
+def as_pip_reports(package: Mapping[str, Any], folder: Path, tags: Sequence[Tag]) -> dict[str, Any]:
+    """Return what uv has chosen as pip's report has it.
+
+    Args:
+        package: of a pylock.toml (PEP 751) that uv has written.
+        folder: where that is.
+        tags: what this Python can use, the best first.
+    """
+    best = {tag: at for at, tag in enumerate(tags)}
+    direct = package.get("vcs") or package.get("directory") or package.get("archive")
+    file: Mapping[str, Any] = direct or _best(_files(package), best) or {}
+    info: dict[str, Any] = {"url": file.get("url") or (folder / str(file["path"])).resolve().as_uri()}
+    if "vcs" in package:
+        info["vcs_info"] = {"vcs": file["type"], "commit_id": file["commit-id"]}
+    elif "directory" in package:
+        info["dir_info"] = {}
+    else:
+        info["archive_info"] = {"hashes": file.get("hashes", {})}
+    if below := file.get("subdirectory"):
+        info["subdirectory"] = below
+    metadata = {"name": package["name"], "version": package.get("version", "")}
+    return {"metadata": metadata, "download_info": info, "is_direct": direct is not None}
+
+
+def _files(package: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [*package.get("wheels", ()), *([package["sdist"]] if "sdist" in package else ())]
+
+
+def _sha256(file: Mapping[str, Any]) -> str:
+    return str(file.get("hashes", {}).get("sha256", ""))
+
+
+def _best(files: Iterable[Mapping[str, Any]], best: Mapping[Tag, int]) -> Mapping[str, Any] | None:
+    """Return the file that pip would take, of those that fit here: a wheel by its tags, else an sdist."""
+
+    def rank(file: Mapping[str, Any]) -> tuple[int, int, str]:
         try:
-            _, _, build, tags = parse_wheel_filename(name)
+            _, _, build, tags = parse_wheel_filename(_file_name(file))
         except InvalidWheelFilename:
-            continue
-        rank = min(best.get(tag, len(best)) for tag in tags)
+            return len(best) + 1, 0, ""
         # of two builds of the same the later one
-        yield rank, -build[0] if build else 1, one.get("hashes", {}).get("sha256", "")
+        return min(best.get(tag, len(best)) for tag in tags), -build[0] if build else 1, _sha256(file)
+
+    return min(files, key=rank, default=None)
+
+
+def _file_name(file: Mapping[str, Any]) -> str:
+    place = str(file.get("url") or file.get("path")).partition("#")[0]
+    return str(file.get("name") or unquote(place.rpartition("/")[2]))
 
 
 def tags_of(series: str) -> list[Tag]:

@@ -283,12 +283,37 @@ def test_a_lock_lacks_what_a_new_extra_asks_for(relenv: Relenv, project: Path) -
 
 
 @pytest.mark.usefixtures("uv")
-def test_whoever_has_chosen_uv_is_told_that_pip_writes_the_lock(relenv: Relenv, project: Path) -> None:
-    _, told = made(relenv, project, "one", "--lock", "--installer", "uv")
-    assert told.count("--lock resolves with pip, though installer = uv") == 1
-    assert says(project.parent / "one") == "rlnvbelow 1.0"
-    _, told = made(relenv, project, "two", "--lock")
+def test_the_same_lock_whoever_resolves(relenv: Relenv, project: Path) -> None:
+    make_wheel(project / "wheels", "rlnvbelow", tag="py3-none-manylinux_2_17_x86_64", requires=("rlnvtree", "rlnvfile"))
+    tree, file = project / "a tree", make_wheel(project / "a file", "rlnvfile")
+    tree.mkdir()
+    text = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+    (tree / "pyproject.toml").write_text(f'{text}[project]\nname = "rlnvtree"\nversion = "1"\n')
+    direct = f'["rlnvbelow", "rlnvtree @ {tree.as_uri()}", "rlnvfile @ {file.as_uri()}"]'
+    text = (project / "pyproject.toml").read_text().replace('["rlnvbelow"]', direct)
+    (project / "pyproject.toml").write_text(text)
+    locks = {}
+    for installer in ("pip", "uv", "auto"):
+        bundle, _ = made(relenv, project, installer, "--lock", "--installer", installer)
+        assert says(bundle) == "rlnvbelow 1.0"
+        locks[installer] = (project / "pylock.toml").read_text()
+    assert locks["uv"] == locks["auto"] == locks["pip"]
+    assert 'path = "wheels/rlnvbelow-1.0-py3-none-manylinux_2_17_x86_64.whl"' in locks["pip"]
+
+
+@pytest.mark.usefixtures("uv")
+def test_a_lock_goes_by_what_uv_is_told_if_uv_is_asked_for(relenv: Relenv, project: Path) -> None:
+    shutil.copytree(project / "wheels", project / "for uv")
+    for wheel in (project / "wheels").iterdir():
+        wheel.unlink()
+    text = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(f'{text}\n[tool.uv]\nfind-links = ["for uv"]\n')
+    outcome = relenv("bundle", project, "-o", project.parent / "one", "--lock", check=False)
+    assert outcome.code == 8
+    assert "--lock resolves with pip, which does not heed what uv is told of indexes" in outcome.stderr
+    _, told = made(relenv, project, "two", "--lock", "--installer", "uv")
     assert "resolves with pip" not in told
+    assert 'path = "for uv/rlnvbelow-1.0-py3-none-any.whl"' in (project / "pylock.toml").read_text()
 
 
 def test_what_only_uv_knows_the_place_of_is_not_taken_from_an_index(relenv: Relenv, project: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from packaging.tags import Tag, sys_tags
 
-from relenv.bundle.origins import certain, narrowed, of_report, several, tags_of
+from relenv.bundle.origins import as_pip_reports, certain, narrowed, of_report, several, tags_of
 
 A, B, C, D = (letter * 64 for letter in "abcd")
 FLAVOURS = {"py3-none-any": A, "cp313-cp313-manylinux_2_17_x86_64": B, "cp313-cp313-win_amd64": C}
@@ -55,7 +57,6 @@ def test_of_what_a_lock_allows_and_an_index_has_the_best_is_taken(
         (line(A, B, what="other==1.0"), offered("py3-none-any")),
         (line(f"sha512:{A}", f"sha512:{B}"), offered("py3-none-any")),
         ("--find-links file:///somewhere\n" + line(A, D, what="other==1.0"), offered("py3-none-any")),
-        (line(A, B), [{"name": "one", "wheels": [{"url": "https://a.org/no wheel", "hashes": {"sha256": A}}]}]),
     ],
 )
 def test_what_cannot_be_told_stays_as_it_is(requirements: str, there: list[dict[str, object]]) -> None:
@@ -100,6 +101,42 @@ def test_pip_tells_as_far_as_the_lock_agrees() -> None:
     ]
     requirements = line(A, B) + "".join(line(A, B, what=f"{name}==1") for name in ("old", "other", "sums", "bare"))
     assert of_report(report, requirements) == {"one": B, "old": A}
+
+
+SUMS = {"archive_info": {"hashes": {"sha256": A}}}
+SUMS_B = {"archive_info": {"hashes": {"sha256": B}}}
+
+
+@pytest.mark.parametrize(
+    ("package", "info", "direct"),
+    [
+        (
+            {"archive": {"url": "https://a.org/1.zip", "hashes": {"sha256": A}}},
+            {"url": "https://a.org/1.zip", **SUMS},
+            True,
+        ),
+        ({"archive": {"path": "1.zip", "hashes": {"sha256": A}}}, {"url": "file:///work/1.zip", **SUMS}, True),
+        ({"directory": {"path": "../tree"}}, {"url": "file:///tree", "dir_info": {}}, True),
+        (
+            {"vcs": {"type": "git", "url": "https://a.org/b", "commit-id": "ab", "subdirectory": "c"}},
+            {"url": "https://a.org/b", "vcs_info": {"vcs": "git", "commit_id": "ab"}, "subdirectory": "c"},
+            True,
+        ),
+        (offered(*FLAVOURS)[0], {"url": f"https://a.org/{split(list(FLAVOURS)[1])[0]}", **SUMS_B}, False),
+        (
+            {"sdist": {"path": "one-1.tar.gz", "hashes": {"sha256": A}}},
+            {"url": "file:///work/one-1.tar.gz", **SUMS},
+            False,
+        ),
+    ],
+)
+def test_what_uv_chooses_is_reported_as_by_pip(
+    package: dict[str, object], info: dict[str, object], *, direct: bool
+) -> None:
+    found = as_pip_reports({"version": "1", **package, "name": "one"}, Path("/work"), TAGS)
+    assert found["metadata"] == {"name": "one", "version": "1"}
+    assert found["is_direct"] is direct
+    assert found["download_info"] == info
 
 
 def test_the_order_is_that_of_pip() -> None:
