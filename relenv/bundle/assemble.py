@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from relenv.bundle import reach
 from relenv.bundle.content import exclude, include, keep_scripts, make_scripts, open_up, targets_of
-from relenv.bundle.dependencies import Dependencies, Installer, Site, install, installer_for, locker_for, resolve
+from relenv.bundle.dependencies import Dependencies, Installer, Site, installer_for, locker_for, resolve
 from relenv.bundle.documents import Subject, document
 from relenv.bundle.examined import examine
 from relenv.bundle.formats import FORMATS, Job, refuse, write
@@ -28,6 +28,7 @@ from relenv.bundle.made import Bundle, Written
 from relenv.bundle.output import alive, file_name, is_folder, target_of
 from relenv.bundle.prune import MAX, compile_for, kept
 from relenv.bundle.trial import smoke, try_scripts
+from relenv.bundle.uniform import install
 from relenv.bundle.wheel import Builders, Wheel, build_wheel, compiler_environ, here, marker_environment
 from relenv.environment import Environment, hold, installed, is_held, pip_environ
 from relenv.errors import CheckError, ConfigError, OutputError
@@ -274,7 +275,7 @@ def _dependencies(site: Site, wheel: Wheel, treatment: Treatment) -> Layer:
 
     # what is kept was searched for holes with these extras in mind
     extras = [one for one in sorted(requirements) if wanted.lock and Requirement(one).extras]
-    key = wanted.key and json.dumps([installer.name, config.glibc, wanted.key, *extras])
+    key = wanted.key and json.dumps([installer.glibc(config.glibc), wanted.key, *extras])
     made = layer(site.context, site.interpreter, treatment, key=key, fill=fill, work=site.work)
     return dataclasses.replace(made, until=wanted.until if wanted.key else 0)
 

@@ -26,7 +26,7 @@ INTERPRETERS = ("python", "pydoc")
 """Programs of the interpreter's own in bin/, by how their names begin; `pip` is needed by nobody who runs a bundle."""
 
 ORIGINS = ("direct_url.json", "uv_cache.json", "uv_build.json")
-"""In .dist-info directories."""
+"""In .dist-info directories, what names a directory or a time of this machine (PEP 610), or what uv notes down."""
 TRAMPOLINE = 500
 """Bytes: more than the shell part of a script is long."""
 
@@ -238,17 +238,12 @@ def _is_below(site: Path, row: str, gone: Sequence[str]) -> bool:
 def edit_records(site: Path, edit: Callable[[bytes], bytes]) -> None:
     """Replace each RECORD in site-packages by what a function makes of it, if that is something else."""
     for path in site.glob("*.dist-info/RECORD"):
-        data = path.read_bytes()
-        if (edited := edit(data)) != data:
-            path.unlink()  # it may be one with the store's
-            path.write_bytes(edited)
+        edit_record(path, edit)
 
 
-def forget_origins(site: Path) -> None:
-    """Remove what names a directory or a time of this machine: direct_url.json (PEP 610), and what uv notes down."""
-    gone = [path for name in ORIGINS for path in site.glob(f"*.dist-info/{name}")]
-    for path in gone:
-        path.unlink()
-    rows = {path.relative_to(site).as_posix() for path in gone}
-    if rows:
-        edit_records(site, partial(_without, goes=rows.__contains__))
+def edit_record(path: Path, edit: Callable[[bytes], bytes]) -> None:
+    """Replace a RECORD by what a function makes of it, if that is something else."""
+    data = path.read_bytes()
+    if (edited := edit(data)) != data:
+        path.unlink()  # it may be one with the store's
+        path.write_bytes(edited)

@@ -18,10 +18,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relenv import process
-from relenv.bundle.origins import COMMIT, as_pip_reports, certain, checksums, narrowed, of_report, several, tags_of
+from relenv.bundle.origins import (
+    COMMIT,
+    as_pip_reports,
+    certain,
+    checksums,
+    name_of,
+    narrowed,
+    of_report,
+    several,
+    tags_of,
+)
 from relenv.bundle.places import offered
 from relenv.environment import Environment, installed, pip_install, wrong_file
-from relenv.environment import repair as put_in_order
 from relenv.errors import ChecksumError, ConfigError, HostError, InstallError, disk_full
 from relenv.plan import KEY_LENGTH
 from relenv.store import write_text
@@ -30,6 +39,8 @@ from relenv.ui import working
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from importlib.metadata import Distribution
+
+    from packaging.tags import Tag
 
     from relenv.bundle.config import AppConfig
     from relenv.context import Context
@@ -69,12 +80,34 @@ class Dependencies:
     @property
     def key(self) -> str:
         """What tells them from others; empty if that cannot be known: a directory changes."""
-        return "" if re.search(r"@ file:", self.loose) else json.dumps([self.hashed, self.loose])
+        if re.search(r"@ file:", self.loose):
+            return ""
+        return json.dumps([sorted(map(_content, self.hashed.splitlines())), self.loose])
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to install."""
         return not (self.hashed or self.loose)
+
+    def only(self, name: str) -> Dependencies:
+        """Return one of them.
+
+        Args:
+            name: its name, normalised.
+        """
+
+        def part(text: str) -> str:
+            lines = [line for line in text.splitlines(keepends=True) if line.startswith("-") or name_of(line) == name]
+            return "".join(lines) if any(not line.startswith("-") for line in lines) else ""
+
+        return Dependencies(hashed=part(self.hashed), loose=part(self.loose))
+
+
+def _content(line: str) -> str:
+    """Return what decides what is installed for a requirement: of a file its checksum, wherever it comes from."""
+    hashes = re.findall(r"--hash=(\S+)", line)
+    below = "#subdirectory=" in line
+    return line if below or len(hashes) != 1 else f"{name_of(line)} {hashes[0]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +120,8 @@ class Installer:
     """Returns the sha256 of the files that it was installed from, by names, as far as it knows better than these."""
     report: Callable[[Site, Sequence[str]], list[dict[str, Any]]]
     """What it would install, as pip reports it."""
+    glibc: Callable[[str], str] = str
+    """For which glibc it chooses wheels, if it is told one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,15 +306,17 @@ def pip_report(site: Site, requirements: Sequence[str]) -> list[dict[str, Any]]:
 def _line(item: Mapping[str, Any]) -> tuple[str, bool]:
     """Return a requirement for what pip has chosen, and whether it carries a checksum (PEP 610, pip's report)."""
     name, info = item["metadata"]["name"], item["download_info"]
-    url = info["url"]
+    url, below = info["url"], f"#subdirectory={info['subdirectory']}" if info.get("subdirectory") else ""
     if vcs := info.get("vcs_info"):
-        below = f"#subdirectory={info['subdirectory']}" if info.get("subdirectory") else ""
         return f"{name} @ {vcs['vcs']}+{url}@{vcs['commit_id']}{below}", False
     hashes = checksums(info)
     if "dir_info" in info or not hashes:
-        return f"{name} @ {url}", False
-    checks = " ".join(f"--hash={kind}:{value}" for kind, value in sorted(hashes.items()))
-    return f"{name} @ {url} {checks}", True
+        return f"{name} @ {url}{below}", False
+    return f"{name} @ {url}{below}{_checks(hashes)}", True
+
+
+def _checks(hashes: Mapping[str, str]) -> str:
+    return "".join(f" --hash={kind}:{value}" for kind, value in sorted(hashes.items()))
 
 
 def _pip_install(site: Site, environment: Environment, wanted: Dependencies) -> dict[str, str]:
@@ -337,19 +374,26 @@ DECORATION = " \u00d7\u2570\u2500\u25b6"
 
 
 def _uv_resolve(site: Site, requirements: Sequence[str]) -> Dependencies:
-    wanted, found = site.work / "requirements.in", site.work / "resolved.txt"
-    wanted.write_text("".join(f"{one}\n" for one in requirements), encoding="utf-8")
-    options = ("--generate-hashes", "--no-header", "--no-annotate", "--quiet", "--output-file", found)
-    _uv(site, "compile", site.interpreter.root, *options, wanted)
-    text = re.sub(r" *\\\n *", " ", found.read_text(encoding="utf-8"))
-    return Dependencies.of([(line, "--hash=" in line) for line in text.splitlines() if line and line[0] not in "#-"])
+    try:
+        return Dependencies.of([_uv_line(item) for item in uv_report(site, requirements)])
+    except HostError:  # too old: it names all files of each
+        text = _uv_compile(site, "".join(f"{one}\n" for one in requirements), "resolved.txt")
+    lines = re.sub(r" *\\\n *", " ", text).splitlines()
+    return Dependencies.of([(line, "--hash=" in line) for line in lines if line and line[0] not in "#-"])
+
+
+def _uv_line(item: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return a requirement as `_line` does; what an index has is asked for there, since uv may have to log in."""
+    hashes = checksums(item["download_info"])
+    if item["is_direct"] or not hashes:
+        return _line(item)
+    return f"{item['metadata']['name']}=={item['metadata']['version']}{_checks(hashes)}", True
 
 
 def _uv_install(site: Site, environment: Environment, wanted: Dependencies) -> dict[str, str]:
     exact = dataclasses.replace(wanted, hashed=_of_each_one(site, wanted.hashed))
     for file, options in _files(site, exact):
         _uv(site, "install", environment.root, "--no-deps", "--link-mode=copy", "--quiet", *options, "-r", file)
-    put_in_order(environment.root)
     return certain(exact.hashed)
 
 
@@ -358,7 +402,7 @@ def _of_each_one(site: Site, hashed: str) -> str:
     if not (open_ones := several(hashed)):
         return hashed
     with suppress(InstallError):  # one before 0.6.15; what else there is it says again
-        return narrowed(hashed, _uv_pylock(site, open_ones, "--no-deps"), tags_of(site.interpreter.series))
+        return narrowed(hashed, _uv_pylock(site, open_ones, "--no-deps"), _tags(site))
     return hashed
 
 
@@ -366,7 +410,7 @@ def uv_report(site: Site, requirements: Sequence[str]) -> list[dict[str, Any]]:
     """Return what uv would install for some requirements, as pip reports it.
 
     Raises:
-        InstallError: it finds nothing that fits.
+        InstallError: it finds nothing that fits. HostError: it is too old to tell.
     """
     try:
         packages = _uv_pylock(site, "".join(f"{one}\n" for one in requirements))
@@ -377,18 +421,27 @@ def uv_report(site: Site, requirements: Sequence[str]) -> list[dict[str, Any]]:
                 hint="pip install -U uv, or installer = pip",
             ) from error
         raise
-    tags = tags_of(site.interpreter.series)
+    tags = _tags(site)
     return [as_pip_reports(package, site.work, tags) for package in packages]
+
+
+def _tags(site: Site) -> list[Tag]:
+    return tags_of(site.interpreter.series, site.interpreter.triplet.partition("-")[0])
 
 
 def _uv_pylock(site: Site, requirements: str, *options: str) -> list[dict[str, Any]]:
     """Return the packages of a pylock.toml: of each, all files that would do here."""
-    wanted, found = site.work / "wanted.in", site.work / "pylock.toml"
-    wanted.write_text(requirements, encoding="utf-8")
-    written = ("--generate-hashes", "--format", "pylock.toml", "--quiet", "--output-file", found)
-    _uv(site, "compile", site.interpreter.root, *options, *written, wanted)
-    packages: list[dict[str, Any]] = tomllib.loads(found.read_text(encoding="utf-8")).get("packages", [])
+    text = _uv_compile(site, requirements, "pylock.toml", "--format", "pylock.toml", *options)
+    packages: list[dict[str, Any]] = tomllib.loads(text).get("packages", [])
     return packages
+
+
+def _uv_compile(site: Site, requirements: str, name: str, *options: str) -> str:
+    wanted, found = site.work / "wanted.in", site.work / name
+    wanted.write_text(requirements, encoding="utf-8")
+    written = ("--generate-hashes", "--no-header", "--no-annotate", "--quiet", "--output-file", found)
+    _uv(site, "compile", site.interpreter.root, *options, *written, wanted)
+    return found.read_text(encoding="utf-8")
 
 
 UV_GLIBCS = (17, 28, *range(31, 41))
@@ -430,5 +483,5 @@ def _uv(site: Site, command: str, root: Path, *arguments: str | Path) -> None:
 
 INSTALLERS = {
     "pip": Installer(name="pip", resolve=_pip_resolve, install=_pip_install, report=pip_report),
-    "uv": Installer(name="uv", resolve=_uv_resolve, install=_uv_install, report=uv_report),
+    "uv": Installer(name="uv", resolve=_uv_resolve, install=_uv_install, report=uv_report, glibc=_of_uv),
 }

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relenv import relocate
-from relenv.bundle import imported, origins, reach, symbols
+from relenv.bundle import content, imported, origins, reach, symbols, uniform
 from relenv.bundle import prune as pruning
 from relenv.bundle.archive import Pack, codec, pack_tree, walk
-from relenv.bundle.content import forget_missing, forget_origins
+from relenv.bundle.content import forget_missing
 from relenv.bundle.formats import DEFLATE
 from relenv.bundle.keys import KEYS
 from relenv.bundle.symbols import drop_debugging
@@ -110,7 +110,7 @@ class Treatment:
 @cache
 def _code() -> str:
     """Return a hash of the code that decides what is in a layer."""
-    ours = (pruning, symbols, reach, imported, origins)
+    ours = (pruning, symbols, reach, imported, origins, uniform, content)
     files = [Path(__file__), *(Path(str(one.__file__)) for one in ours), *(Path(relocate.__path__[0]).glob("*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
 
@@ -206,7 +206,7 @@ def _make_layer(context: Context, interpreter: Interpreter, treatment: Treatment
     with _unharmed(interpreter):
         files = fill(environment)
     own_python(interpreter, environment.root)
-    forget_origins(environment.site_packages)
+    uniform.settle(environment)
     added, gone = _changes(interpreter.root, environment.root)
     tops = sorted({path for name in added if (path := _top(environment, name))})
     keep = treatment.keep | pruning.kept(pruning.texts(environment.root, tops), treatment.prune)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from packaging.tags import Tag, compatible_tags, cpython_tags, platform_tags
+from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from relenv.checksums import sha256_of
@@ -50,14 +50,14 @@ def certain(requirements: str) -> dict[str, str]:
 def _allowed(requirements: str) -> dict[str, set[tuple[str, str]]]:
     found: dict[str, set[tuple[str, str]]] = {}
     for line in requirements.splitlines():
-        found.setdefault(_name(line), set()).update(HASH.findall(line))
+        found.setdefault(name_of(line), set()).update(HASH.findall(line))
     return found
 
 
 def several(requirements: str) -> str:
     """Return those of the requirements that allow several files, and the options."""
     lines = [line for line in requirements.splitlines() if line.startswith("-") or len(HASH.findall(line)) > 1]
-    return "".join(f"{line}\n" for line in lines) if any(map(_name, lines)) else ""
+    return "".join(f"{line}\n" for line in lines) if any(map(name_of, lines)) else ""
 
 
 def of_report(report: Iterable[Mapping[str, Any]], requirements: str) -> dict[str, str]:
@@ -87,7 +87,7 @@ def narrowed(requirements: str, offered: Iterable[Mapping[str, Any]], tags: Sequ
     """
     best = {tag: at for at, tag in enumerate(tags)}
     packages: dict[str, Mapping[str, Any]] = {canonicalize_name(package["name"]): package for package in offered}
-    lines = [_narrow(line, packages.get(_name(line), {}), best) for line in requirements.splitlines()]
+    lines = [_narrow(line, packages.get(name_of(line), {}), best) for line in requirements.splitlines()]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -148,17 +148,28 @@ def _file_name(file: Mapping[str, Any]) -> str:
     return str(file.get("name") or unquote(place.rpartition("/")[2]))
 
 
-def tags_of(series: str) -> list[Tag]:
-    """Return what a Python of ours can use on this machine, the best first, as pip sees it.
+NEWEST = 60
+"""The minor version of a glibc 2 newer than any: the wheels among which is chosen all fit."""
+NAMED = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+"""Older names of platforms (PEP 600, "Legacy manylinux tags")."""
+
+
+def tags_of(series: str, machine: str) -> list[Tag]:
+    """Return the tags of wheels for an interpreter, the best first, for any glibc (PEP 425, PEP 600).
 
     Args:
-        series: `3.13`.
+        series: such as `3.13`.
+        machine: such as `x86_64`.
     """
     version = tuple(map(int, series.split(".")))
-    python, platforms = f"cp{series.replace('.', '')}", list(platform_tags())
+    minors = range(NEWEST, min(NAMED) - 1, -1)
+    platforms = [f"{name}_{machine}" for minor in minors for name in (f"manylinux_2_{minor}", NAMED.get(minor)) if name]
+    platforms.append(f"linux_{machine}")
+    python = f"cp{series.replace('.', '')}"
     return [*cpython_tags(version, [python], platforms), *compatible_tags(version, python, platforms)]
 
 
-def _name(line: str) -> str:
+def name_of(line: str) -> str:
+    """Return the normalised name in a requirement; empty for an option."""
     found = re.match(r"[A-Za-z0-9][\w.-]*", line)
     return canonicalize_name(found[0]) if found else ""

@@ -31,6 +31,7 @@ from pyproject_hooks import BackendUnavailable
 from relenv import process
 from relenv.bundle.backends import CODE, DAY, OURS, PLAIN, PROVIDERS
 from relenv.bundle.dependencies import indexes
+from relenv.bundle.uniform import INSTALLER, write_scripts
 from relenv.environment import Environment, create, pip_install
 from relenv.errors import BuildError, ConfigError, OutputError, disk_full
 from relenv.pip_shim.records import reconcile
@@ -46,6 +47,10 @@ if TYPE_CHECKING:
     from relenv.context import Context
     from relenv.interpreter import Interpreter
     from relenv.toolchain import Toolchain
+
+
+METADATA = {"INSTALLER": INSTALLER, "REQUESTED": b""}
+"""What an installer says of the project, which alone is what somebody asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -349,10 +354,11 @@ class Wheel:
             with WheelFile.open(self.path) as source:
                 source.validate_record()
                 names = [record[0] for record, _, _ in source.get_contents()]
-                install(source=source, destination=destination, additional_metadata={"INSTALLER": b"relenv\n"})
+                install(source=source, destination=destination, additional_metadata=METADATA)
         except (InstallerError, ValueError, OSError) as error:
             raise BuildError(f"{self.path.name} cannot be installed: {error}") from error
         reconcile(root)
+        write_scripts(root, [site / self.info])
         tops = {Path(name).parts[0] for name in names if ".data/" not in name}
         return [site / top for top in sorted(tops) if (site / top).exists()]
 
