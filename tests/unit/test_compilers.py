@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import io
+import os
+import pwd
 import re
 import tarfile
 import zipfile
@@ -73,6 +76,21 @@ def test_a_tarball_in_a_tarball(tmp_path: Path) -> None:
     unpack(outer, tmp_path / "work/src", inner="gcc-1-1/inner.tar.gz")
     assert (tmp_path / "work/src/README").read_bytes() == b"this"
     assert [path.name for path in (tmp_path / "work").iterdir()] == ["src"]
+
+
+def test_what_is_unpacked_is_the_users_own_and_nobody_is_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as tar:
+        member = tarfile.TarInfo("x-1/README")
+        member.uid, member.gid, member.uname, member.gname = 4711, 4712, "daemon", "daemon"
+        tar.addfile(member)
+    asked: list[str] = []
+    monkeypatch.setattr(pwd, "getpwnam", asked.append)
+    monkeypatch.setattr(grp, "getgrnam", asked.append)
+    unpack(tmp_path / "x.tar.gz", tmp_path / "src")
+    status = (tmp_path / "src/README").stat()
+    assert (status.st_uid, status.st_gid, asked) == (os.getuid(), os.getgid(), [])
 
 
 def test_a_tarball_in_a_wheel(tmp_path: Path) -> None:
