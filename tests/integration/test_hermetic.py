@@ -34,6 +34,26 @@ for name in sys.argv[1:]:
     recipe = next(one for one in LIBRARIES[name] if one.source == source)
     build(make_plan(recipe, {}, platform=context.platform, toolchain_key=key_for(context.platform)), context.workshop())
 """
+CONFIGURED = """\
+import dataclasses, os
+from relenv.build import build
+from relenv.context import Context
+from relenv.plan import make_plan
+from relenv.recipes.toolchain import AIM, PARTS
+from relenv.toolchain import key_for
+from relenv.ui import open_ui
+
+context = Context(environ=os.environ, ui=open_ui(quiet=True, verbose=False), jobs=2)
+parts = {}
+for name, releases in PARTS.items():
+    source = context.sources.resolve(name, [one.source for one in releases])
+    parts[name] = next(one for one in releases if one.source == source)
+steps = parts[AIM].steps
+end = next(at for at, step in enumerate(steps) if getattr(step, "argv", ())[:2] == ("make", "configure-gcc"))
+aim = dataclasses.replace(parts[AIM], steps=steps[: end + 1])
+build(make_plan(aim, parts, platform=context.platform, toolchain_key=key_for(context.platform)), context.workshop())
+"""
+"""Builds all that GCC is made of and made with, and has GCC itself look for what there is."""
 OPENED = re.compile(r'open(?:at2?\([^,]+, |\()"([^"]+)".* = \d+<(.*)>$', re.MULTILINE)
 """The name that was asked for, and where that is: links, `..` and the current directory make it another place."""
 STARTED = re.compile(r'execve\("([^"]+)", .* = 0$', re.MULTILINE)
@@ -49,28 +69,38 @@ OURS = (Path(sys.prefix), Path(sys.base_prefix), Path(package.__file__).parent)
 """Where relenv itself runs from."""
 ASKED_FOR_ITS_VERSION = ("rustc",)
 """pip runs it with --version for its user agent; what it is itself linked with enters nothing."""
-FINE = ("/dev/", "/proc/", "/etc/", "/usr/share/perl", "/usr/lib/x86_64-linux-gnu/perl")
+FINE = (
+    *("/dev/", "/proc/", "/etc/", "/usr/share/perl", "/usr/lib/x86_64-linux-gnu/perl"),
+    "/usr/lib/x86_64-linux-gnu/gconv/",  # glibc loads these into what a configure script has compiled, and runs
+)
 
 
 def strangers(log: Path, places: Sequence[Path]) -> set[tuple[str, str]]:
     """Return the program and the file of each input that lies in none of some places."""
     inside = (*FINE, *(f"{place.resolve()}/" for place in places))
-    lines = {path.name.rpartition(".")[2]: path.read_text(errors="replace") for path in log.parent.glob("log.*")}
-    parents = {child: pid for pid, text in lines.items() for child in FORKED.findall(text)}
+    started: dict[str, str] = {}
+    parents: dict[str, str] = {}
+    taken: dict[str, set[str]] = {}
+    for trace in log.parent.glob("log.*"):
+        pid = trace.name.rpartition(".")[2]
+        text = trace.read_text(errors="replace")  # one at a time: those of a compiler's build take gigabytes
+        started[pid] = next(reversed(STARTED.findall(text)), "")
+        parents |= dict.fromkeys(FORKED.findall(text), pid)
+        found = {path for name, path in OPENED.findall(text) if is_input(name, path)}
+        taken[pid] = {path for path in found if not path.startswith(inside)}
 
     def program(pid: str) -> str:
-        while pid in lines:
-            if match := STARTED.findall(lines[pid]):
-                return str(match[-1])
+        while pid in started:
+            if started[pid]:
+                return started[pid]
             pid = parents.get(pid, "")
         return "?"
 
     return {
         (program(pid), path)
-        for pid, text in lines.items()
+        for pid, paths in taken.items()
         if Path(program(pid)).name not in ASKED_FOR_ITS_VERSION
-        for name, path in OPENED.findall(text)
-        if is_input(name, path) and not path.startswith(inside)
+        for path in paths
     }
 
 
@@ -154,4 +184,12 @@ def test_an_interpreter_is_too(python: str, bare: Path, data: Path, tmp_path: Pa
     log = tmp_path / "log"
     env = {**os.environ, "RELENV_DATA": str(bare)}
     traced([sys.executable, "-m", "relenv", "build", "--python", python], log, env)
+    assert strangers(log, [bare.resolve(), data.resolve(), *OURS]) == set()
+
+
+@pytest.mark.nightly
+def test_a_toolchain_is_too(bare: Path, data: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    env = {**os.environ, "RELENV_DATA": str(bare)}
+    traced([sys.executable, "-c", CONFIGURED], log, env)
     assert strangers(log, [bare.resolve(), data.resolve(), *OURS]) == set()
