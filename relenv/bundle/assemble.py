@@ -26,7 +26,8 @@ from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link,
 from relenv.bundle.locks import find_lock, is_flat, pylock_of, read_lock, workspace_sources
 from relenv.bundle.made import Bundle, Written
 from relenv.bundle.output import alive, file_name, is_folder, target_of
-from relenv.bundle.prune import MAX, compile_for, kept
+from relenv.bundle.prune import MAX, NONE, compile_for, kept
+from relenv.bundle.symbols import drop_debugging
 from relenv.bundle.trial import smoke, try_scripts
 from relenv.bundle.uniform import install
 from relenv.bundle.wheel import Builders, Wheel, build_wheel, compiler_environ, here, marker_environment
@@ -48,8 +49,8 @@ if TYPE_CHECKING:
 
     Then = Callable[[Job, Sequence[Written], Path], None]
 
-MOVED = "moved to ünother place"
-"""Where a bundle is checked: a directory with a space and a letter outside ASCII."""
+MOVED = os.fsdecode("moved to ünother place".encode())
+"""Where a bundle is checked: a directory with a space and a letter outside ASCII, in UTF-8 whatever the locale."""
 
 NO_NETWORK = {
     **dict.fromkeys(("PIP_NO_INDEX", "UV_OFFLINE"), "1"),
@@ -59,6 +60,10 @@ NO_NETWORK = {
     **dict.fromkeys(("no_proxy", "NO_PROXY"), ""),
 }
 """What has pip and uv use what is here, and nothing else."""
+
+
+STEADY = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
+"""What has a build go through sets in the same order, and read files as UTF-8 in every locale."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +217,7 @@ def _site(context: Context, config: AppConfig, interpreter: Interpreter, work: P
     pip, uv = context.cache.root / "pip", context.cache.root / "uv"
     for wheels in (pip, uv):
         context.cache.use(wheels)
-    environ = pip_environ(context.environ, pip) | _pip_settings(config) | {"UV_CACHE_DIR": str(uv)} | compiler
+    environ = pip_environ(context.environ, pip) | _pip_settings(config) | {"UV_CACHE_DIR": str(uv)} | compiler | STEADY
     label = config.project or config.root.resolve().name
     return Site(
         context=context,
@@ -374,6 +379,8 @@ def _install(site: Site, wheel: Wheel, environment: Environment, treatment: Trea
     included = include(root, config.root, config.include)
     program = Program(name=root.name, project=app.name, summary=app.summary, entry_points=app.entry_points)
     app = dataclasses.replace(app, included=included, installers=integrate(root, program, config))
+    if treatment.prune != NONE:
+        drop_debugging(root, tops, site.context.toolchain())
     finish(root, treatment, treatment.keep, tops)
     exclude(root, config.exclude, site.interpreter.root)
     return app

@@ -30,6 +30,7 @@ from relenv.bundle.origins import (
     tags_of,
 )
 from relenv.bundle.places import offered
+from relenv.bundle.tar import EPOCH
 from relenv.environment import Environment, installed, pip_install, wrong_file
 from relenv.errors import ChecksumError, ConfigError, HostError, InstallError, disk_full
 from relenv.plan import KEY_LENGTH
@@ -137,6 +138,15 @@ class Site:
     """A directory that is removed afterwards."""
     label: str
     """What is being bundled, for messages."""
+
+    @property
+    def dated(self) -> Mapping[str, str]:
+        """The same, with the time of day that dependencies are to put into what is built of them.
+
+        See https://reproducible-builds.org/specs/source-date-epoch/: compilers and backends heed it. Not for the
+        project itself: some make a version of it.
+        """
+        return {"SOURCE_DATE_EPOCH": str(EPOCH), **self.environ}
 
 
 def installer_for(context: Context, config: AppConfig) -> Installer:
@@ -296,7 +306,7 @@ def pip_report(site: Site, requirements: Sequence[str]) -> list[dict[str, Any]]:
         pip_install(
             [python, "-I", "-B", "-c", PIP, tags],
             ["--dry-run", "--ignore-installed", "--report", str(report), "--", *requirements],
-            environ=site.environ,
+            environ=site.dated,
             what=site.label,
         )
     found: list[dict[str, Any]] = json.loads(report.read_bytes())["install"]
@@ -327,7 +337,7 @@ def _pip_install(site: Site, environment: Environment, wanted: Dependencies) -> 
             pip_install(
                 [environment.root / "bin" / "pip3"],
                 ["--no-compile", "--no-deps", "--report", str(report), *options, "-r", str(file)],
-                environ=site.environ,
+                environ=site.dated,
                 what=site.label,
             )
             told |= of_report(json.loads(report.read_bytes())["install"], wanted.hashed)
@@ -465,7 +475,7 @@ def _uv(site: Site, command: str, root: Path, *arguments: str | Path) -> None:
     uv = shutil.which("uv", path=site.environ.get("PATH")) or "uv"
     try:
         # in the project, whose [tool.uv] counts
-        process.run([uv, "pip", command, *options, *arguments], cwd=site.config.root, env=site.environ)
+        process.run([uv, "pip", command, *options, *arguments], cwd=site.config.root, env=site.dated)
     except process.CommandError as error:
         if error.disk_full:
             raise disk_full(site.label) from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from relenv import process
 from relenv.bundle.content import edit_records
 from relenv.pip_shim.records import mend, site_packages
-from relenv.relocate.elf import elf_files
+from relenv.relocate.elf import elf_files, is_elf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +33,7 @@ def drop_debugging(root: Path, tops: Iterable[Path], toolchain: Toolchain) -> No
     """
     edits: dict[Path, bytes] = {}
     for top in tops:
-        for path in [top] if top.is_file() else list(elf_files(top)):
+        for path in list(elf_files(top)) if top.is_dir() else [top] if is_elf(top) else []:
             if data := _stripped(path, toolchain):
                 mode = path.stat().st_mode
                 path.unlink()  # it may be one with the store's
