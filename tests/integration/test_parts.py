@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,9 +87,9 @@ def test_the_same_dependencies_are_installed_once(relenv: Relenv, project: Path)
 def test_what_a_directory_offers_is_known_by_its_content(relenv: Relenv, project: Path, installer: str) -> None:
     made(relenv, project, "zero", "--installer", installer)  # what builds wheels is there now
     options = ("--offline", "--installer", installer)
-    # a wheel that no resolution knows yet, nor the other installer
-    version = f"1.0.{len(installer)}"
-    make_wheel(project / "wheels", "rlnvbelow", version, console={"rlnvbelow": "rlnvbelow:main"})
+    # a wheel that no resolution knows yet; what is kept of it would do for both installers
+    new = {"rlnvnew.txt": f"{installer} {time.time()}"}
+    make_wheel(project / "wheels", "rlnvbelow", "1.0.1", console={"rlnvbelow": "rlnvbelow:main"}, files=new)
     first, told = made(relenv, project, "one", *options)
     assert "Installing" in told
     second, told = made(relenv, project, "two", *options)
@@ -96,7 +97,7 @@ def test_what_a_directory_offers_is_known_by_its_content(relenv: Relenv, project
     assert "Resolving" not in told
     make_wheel(project / "wheels", "rlnvbelow", "1.1", console={"rlnvbelow": "rlnvbelow:main"})
     third, _ = made(relenv, project, "three", *options)
-    assert [says(one) for one in (first, second, third)] == [f"rlnvbelow {version}"] * 2 + ["rlnvbelow 1.1"]
+    assert [says(one) for one in (first, second, third)] == ["rlnvbelow 1.0.1", "rlnvbelow 1.0.1", "rlnvbelow 1.1"]
 
 
 def test_a_new_release_is_found(relenv: Relenv, project: Path) -> None:
