@@ -98,7 +98,7 @@ def test_pip_and_uv_give_the_same_bundle(relenv: Relenv, odd: Path, data: Path) 
     code = (
         "from importlib.metadata import *; print(*(d.name + d.read_text('INSTALLER').strip() for d in distributions()))"
     )
-    assert sorted(say(programs / "python3", "-c", code).split()) == ["rlnvoddrelenv", "rlnvpartrelenv", "samelyrelenv"]
+    assert sorted(say(programs / "python3", "-Ic", code).split()) == ["rlnvoddrelenv", "rlnvpartrelenv", "samelyrelenv"]
 
 
 @pytest.mark.usefixtures("uv")
