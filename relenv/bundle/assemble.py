@@ -182,7 +182,7 @@ def _prepare_output(config: AppConfig) -> None:
     """Find out before anything is built whether the result can be written.
 
     Raises:
-        OutputError: it cannot.
+        OutputError: it cannot, or something is there.
     """
     hint = "choose another place with --output"
     if is_folder(config):
@@ -192,6 +192,7 @@ def _prepare_output(config: AppConfig) -> None:
             raise OutputError(f"{config.output} cannot be created: {error.strerror}", hint=hint) from error
         try_writing(Path(config.output), hint=hint)
     else:
+        refuse(config.formats[0], Path(config.output))
         try_writing(Path(config.output).parent, hint=hint)
 
 

@@ -16,7 +16,7 @@ from relenv import process
 from relenv.bundle import zstandard
 from relenv.bundle.archive import Pack, walk, write_zip
 from relenv.bundle.made import Written
-from relenv.bundle.output import beside, fresh, writing
+from relenv.bundle.output import beside, fresh, is_special, writing
 from relenv.bundle.tar import add, gzipping
 from relenv.checksums import sha256_of
 from relenv.environment import copy_tree
@@ -95,20 +95,31 @@ def write(job: Job, name: str, path: Path) -> Written:
 
 
 def refuse(name: str, path: Path) -> None:
-    """Refuse a place before anything is built for it: a directory is not replaced, nor a file that is no bundle.
+    """Refuse a place before anything is built for it: a directory is not replaced, nor what is no bundle.
 
     Raises:
         OutputError: something is there.
     """
     hint = "remove it, or choose another place with --output"
-    if name == "dir" and path.exists():
+    if name == "dir" and os.path.lexists(path):
         raise OutputError(f"{path} exists already", hint=hint)
-    endings = (".tar", *(form.suffix for form in FORMATS.values() if form.suffix))
-    if path.is_file() and path.stat().st_size and not path.name.endswith(endings) and not _is_packed(path):
+    if path.exists() and not _may_be_replaced(path):
         raise OutputError(f"{path} exists already, and is no bundle", hint=hint)
 
 
 MAGICS = (b"PK\3\4", b"PK\5\6", b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+
+
+def _may_be_replaced(path: Path) -> bool:
+    """Tell whether a file is a bundle, or may have been made to become one: an empty one, which no link leads to.
+
+    A device or a pipe is neither, nor is /dev/stdout, which is a link to whatever the shell has opened.
+    """
+    if is_special(path):
+        return False
+    endings = (".tar", *(form.suffix for form in FORMATS.values() if form.suffix))
+    empty = not path.stat().st_size and not path.is_symlink()
+    return empty or path.name.endswith(endings) or _is_packed(path)
 
 
 def _is_packed(path: Path) -> bool:

@@ -35,6 +35,11 @@ def file_name(project: str) -> str:
     return re.sub(r"[^\w.-]+", "-", project)
 
 
+def is_special(path: Path) -> bool:
+    """Tell whether something is there that is no file: to be renamed over, a device or pipe would be lost."""
+    return path.exists() and not path.is_file()
+
+
 def beside(path: Path) -> Path:
     """Return where to write what is to be renamed to `path`; what killed processes have left there goes."""
     for stale in path.parent.glob(f".{glob.escape(path.name)}.*.part"):

@@ -9,7 +9,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from relenv.bundle.output import fresh
+from relenv.bundle.output import fresh, is_special
 from relenv.bundle.report import KINDS, Package, Report
 from relenv.errors import OutputError
 from relenv.store import try_writing
@@ -42,6 +42,8 @@ def refuse_page(path: Path) -> None:
     hint = "choose another place with --report"
     if path.is_dir():
         raise OutputError(f"{path} is a directory, not a place for a page", hint=hint)
+    if is_special(path):
+        raise OutputError(f"{path} exists already, and is no file", hint=hint)
     try_writing(path.parent, hint=hint)
 
 
