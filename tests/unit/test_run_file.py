@@ -1,0 +1,131 @@
+"""The header of a `run` file, in sh: what it does where it cannot unpack, and what it starts; with a small payload."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+
+from relenv.bundle.config import AppConfig
+from relenv.bundle.formats import FORMATS, Job
+from relenv.ui import QuietUi
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHELLS = ["dash", "bash --posix", "busybox ash", "mksh", "yash"]
+NO_ROOM = (
+    '#!/bin/sh\nfor n in 1 2 3 4 5; do echo "tar: file $n: Cannot write: No space left on device" >&2; done\nexit 2\n'
+)
+DF = """\
+#!/bin/sh
+echo 'Filesystem 1024-blocks Used Available Capacity Mounted on'
+echo 'none 20480 18432 {free} 99% /x'
+"""
+FAKE = "fake-tools"
+
+
+def run_file(into: Path, *scripts: str, **values: Any) -> Path:
+    """Write a `run` file whose Python is this one."""
+    tree = into / "tree"
+    (tree / "bin").mkdir(parents=True)
+    for name in ("python3", *scripts):
+        path = tree / "bin" / name
+        path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+        path.chmod(0o755)
+    (tree / "data").write_bytes(b"x" * 5_000_001)
+    job = Job(
+        tree=tree,
+        name="app",
+        title="App 1.0",
+        facts={"program": "App 1.0"},
+        scripts=scripts,
+        compression="fast",
+        packs=(),
+        digests={},
+        below=(),
+        jobs=1,
+        ui=QuietUi(Console(file=sys.stderr)),
+        context=None,  # type: ignore[arg-type] # it is for images alone
+        config=AppConfig(root=into, **values),
+    )
+    FORMATS["run"].write(job, into / "app.run")
+    return into / "app.run"
+
+
+def tool(folder: Path, name: str, text: str) -> None:
+    path = folder / FAKE / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def call(shell: str, program: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    name, *options = shell.split()
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"no {name} here")
+    path = f"{program.parent / FAKE}:{os.environ['PATH']}"
+    command = [found, *options, program, *words]
+    return subprocess.run(command, env={"PATH": path, **env}, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(shell: str, tmp_path: Path) -> None:
+    program, base = run_file(tmp_path, "app"), tmp_path / "a b/made/for it"
+    tool(tmp_path, "tar", NO_ROOM)
+    tool(tmp_path, "df", DF.format(free=2048))
+    done = call(shell, program, RELENV_RUN_DIR=str(base))
+    assert done.stderr == (
+        f"{program}: cannot unpack into {base}: it takes 5 MB, and 2 MB are free; RELENV_RUN_DIR names another place\n"
+    )
+    assert done.returncode == 126
+    assert not (tmp_path / "a b").exists()
+    (tmp_path / "mine").mkdir()
+    done = call(shell, program, "--extract", str(tmp_path / "mine/a/b/c"))
+    where = tmp_path / "mine/a/b/c"
+    assert done.stderr == f"{program}: cannot unpack into {where}: it takes 5 MB, and 2 MB are free\n"
+    assert not any((tmp_path / "mine").iterdir())  # what was there stays
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_another_cause_is_told_by_what_tar_says_first(shell: str, tmp_path: Path) -> None:
+    program = run_file(tmp_path, "app")
+    tool(tmp_path, "tar", NO_ROOM.replace("No space left on device", "Disk quota exceeded"))
+    for free in ("9999999999999", "20480", "-"):
+        tool(tmp_path, "df", DF.format(free=free))
+        done = call(shell, program, RELENV_RUN_DIR=str(tmp_path / "place"))
+        what = "tar: file 1: Cannot write: Disk quota exceeded"
+        assert done.stderr == f"{program}: cannot unpack into {tmp_path}/place: {what}\n"
+        assert not (tmp_path / "place").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_damage_is_called_so(shell: str, tmp_path: Path) -> None:
+    program = run_file(tmp_path, "app")
+    data = program.read_bytes()
+    program.write_bytes(data[:-9] + b"x" + data[-8:])
+    done = call(shell, program, RELENV_RUN_DIR=str(tmp_path / "place"))
+    assert done.stderr == f"{program}: cannot unpack into {tmp_path}/place: it is damaged: get it again\n"
+    assert not (tmp_path / "place").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_works_says_nothing(shell: str, tmp_path: Path) -> None:
+    program, base = run_file(tmp_path, "app"), tmp_path / "made/for it/"
+    for _ in range(2):
+        done = call(shell, program, "-c", "print(1)", RELENV_RUN_DIR=str(base))
+        assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+        assert [path.name[:4] for path in base.iterdir()] == ["app-"]
+    info = call(shell, program, "--info", RELENV_RUN_DIR=str(base))
+    assert f"unpacks to: {base}" in info.stdout
+    done = call(shell, program, "--extract", str(tmp_path / "x/y"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "x/y").iterdir()) == ["bin", "data"]
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["y"]
