@@ -256,15 +256,24 @@ def test_into_the_directory_of_another_machine(bundle: Path, shell: list[str], t
     root = tmp_path / "image"
     (root / "opt").mkdir(parents=True)
     there = shutil.copytree(bundle, root / "opt/app")
-    call(shell, there / "bin/app-service", "install", "--root", root, "app")
+    done = call(shell, there / "bin/app-service", "install", "--root", root, "app")
+    # --now would go to the machine that is running
+    assert done.stdout.endswith(f"To start it with the machine: systemctl --root={root} enable app.service\n")
+    assert done.stderr == ""
     assert lines((root / "etc/systemd/system/app.service").read_text(), "ExecStart") == [
         '/bin/sh "/opt/app/bin/app" "/opt/app/etc"'
     ]
     call(shell, "opt/app/bin/app-desktop", "install", "--root", ".", cwd=root)
     text = (root / "usr/local/share/applications/app.desktop").read_text()
     assert lines(text, "Exec") == ['/bin/sh "/opt/app/bin/app" %F']
-    call(shell, bundle / "bin/app-service", "install", "--user", "--root", root, "app")  # it is not in there
+    outside = (bundle / "bin/app-service", "install", "--user", "--root", root, "app")
+    told = f"app-service: warning: {root} has no {bundle}, which is what was written: copy the bundle there\n"
+    done = call(shell, *outside)
+    assert done.stderr == told
+    assert f"systemctl --global --root={root} enable app.service\n" in done.stdout
     assert str(tmp_path) in (root / "etc/systemd/user/app.service").read_text()
+    shutil.copytree(bundle, f"{root}{bundle}")
+    assert call(shell, *outside).stderr == ""
 
 
 def test_where_it_is_called_from(bundle: Path, shell: list[str], tmp_path: Path) -> None:
@@ -298,7 +307,8 @@ def test_what_it_refuses(bundle: Path, shell: list[str], tmp_path: Path) -> None
     assert "there is no option --x" in call(shell, service, "install", "--x", code=2).stderr
     assert "there is no web: the bundle has app.service" in call(shell, service, "install", "web", code=2).stderr
     assert "--root needs a directory" in call(shell, service, "install", "--root", code=2).stderr
-    assert "is no directory" in call(shell, service, "install", "--root", "/absent", code=2).stderr
+    absent = call(shell, service, "install", "--root", "/absent", code=2).stderr
+    assert absent == "app-service: /absent is no directory\n"
     assert "HOME is not set" in call(shell, service, "install", "--user", code=1).stderr
     assert "cannot write to" in call(shell, service, "install", "--user", HOME="/proc/x", code=1).stderr
     assert "app-service install [--user]" in call(shell, service, HOME=tmp_path).stdout
