@@ -20,7 +20,7 @@ from relenv.bundle.content import exclude, include, keep_scripts, make_scripts, 
 from relenv.bundle.dependencies import Dependencies, Installer, Site, installer_for, locker_for, resolve
 from relenv.bundle.documents import Subject, document
 from relenv.bundle.examined import examine
-from relenv.bundle.formats import FORMATS, Job, refuse, write
+from relenv.bundle.formats import FORMATS, Job, isolating, refuse, write
 from relenv.bundle.integration import Program, integrate
 from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_python, packs, trimmed
 from relenv.bundle.locks import find_lock, is_flat, pylock_of, read_lock, workspace_sources
@@ -61,6 +61,8 @@ NO_NETWORK = {
 }
 """What has pip and uv use what is here, and nothing else."""
 
+
+NO_SCRIPTS = "none, so it starts python3 {flags}; [project.scripts], or `scripts` in [tool.relenv], gives it some"
 
 STEADY = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
 """What has a build go through sets in the same order, and read files as UTF-8 in every locale."""
@@ -164,7 +166,7 @@ def _job(site: Site, app: App, below: Layer, *, name: str, glibc: str, known: Ma
             "program": f"{app.name} {app.version}",
             "python": interpreter.version,
             "needs": f"{interpreter.triplet}, glibc {glibc} or newer",
-            "scripts": ", ".join(app.scripts),
+            "scripts": ", ".join(app.scripts) or NO_SCRIPTS.format(flags=isolating(config)),
         },
         scripts=app.scripts,
         compression=config.compression,

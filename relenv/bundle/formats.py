@@ -211,6 +211,7 @@ def _header(job: Job, *, payload: str, size: int) -> bytes:
         "NAME": shlex.quote(job.name),
         "SCRIPTS": shlex.quote(" ".join(job.scripts)),
         "MAIN": shlex.quote(main_program(job)),
+        "FLAGS": main_flags(job),
         "CHECKSUM": payload,
         "SIZE": f"{size:<{WIDTH}}",
         "FILES": str(_lasting(job.tree)),
@@ -240,6 +241,16 @@ def main_program(job: Job) -> str:
     return next((name for name in (job.name, *job.scripts) if name in job.scripts), "python3")
 
 
+def main_flags(job: Job) -> str:
+    """Return what isolates Python as a script would be, where it is started itself for want of one."""
+    return "" if job.scripts else isolating(job.config)
+
+
+def isolating(config: AppConfig) -> str:
+    """Return the option of Python's that scripts are run with; see `content.open_up`."""
+    return "-I" if config.isolated else "-P"
+
+
 def _oci(job: Job, path: Path) -> None:
     # most bundles are no images, and what talks to registries takes longer to import than much else runs
     from relenv.bundle.base import open_base  # noqa: PLC0415
@@ -253,6 +264,7 @@ def _oci(job: Job, path: Path) -> None:
         project=bundle["project"],
         version=bundle["version"],
         main=main_program(job),
+        flags=main_flags(job),
         options=options,
     )
     reference = name_of(options.tag or job.name, program.version)

@@ -139,6 +139,8 @@ class Program:
     version: str
     main: str
     """The program in bin/ that is run."""
+    flags: str = ""
+    """What it is given first, if nothing else is said to be run."""
     options: ImageOptions
 
 
@@ -316,7 +318,7 @@ def entrypoint(program: Program, *, with_shell: bool) -> list[str]:
     Raises:
         ConfigError: there is no such program. CheckError: it needs a shell.
     """
-    words = list(program.options.entrypoint) or [program.main]
+    words = list(program.options.entrypoint) or [program.main, *program.flags.split()]
     if "/" in words[0]:
         return words
     path, place = program.tree / "bin" / words[0], f"{program.path}/bin"

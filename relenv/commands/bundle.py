@@ -125,7 +125,8 @@ def _reported(context: Context, config: AppConfig, page: Path | None) -> tuple[B
 
 def _tell(context: Context, bundle: Bundle) -> None:
     if not bundle.scripts:
-        context.ui.warn(f"{bundle.project} has no console scripts: run it as bin/python3 -Im MODULE")
+        helps = "[project.scripts], or `scripts` in [tool.relenv], gives it some"
+        context.ui.warn(f"{bundle.project} has no scripts: run it as {_run_as(bundle)}; {helps}")
     for file in bundle.files:
         what = f"{bundle.project} {bundle.version} with Python {bundle.python}, {size(file.size)}"
         context.ui.step(f"{file.path}: {what}{' (nothing has changed)' if bundle.unchanged else ''}")
@@ -133,6 +134,14 @@ def _tell(context: Context, bundle: Bundle) -> None:
         context.ui.note(f"run: {bundle.name}/bin/{script}")
     for name in bundle.installers:
         context.ui.note(f"{_INSTALLS[name.rpartition('-')[2]]}: {bundle.name}/bin/{name} install")
+
+
+def _run_as(bundle: Bundle) -> str:
+    """Return how to run a module of a bundle that has no scripts, in the formats that it is written in."""
+    ways = {
+        f"{file.path.name} -m MODULE" if file.format == "run" else "bin/python3 -Im MODULE" for file in bundle.files
+    }
+    return " or ".join(sorted(ways))
 
 
 def _described(bundle: Bundle) -> dict[str, object]:

@@ -144,10 +144,18 @@ def test_an_extension_is_compiled_for_the_oldest_glibc(
 
 
 def test_a_library_without_scripts(relenv: Relenv, sample: Callable[[str], Path], tmp_path: Path) -> None:
-    outcome = relenv("bundle", sample("no-scripts"), "-o", tmp_path / "it.zip")
-    assert "has no console scripts" in outcome.stderr
-    top = unzip(tmp_path / "it.zip", tmp_path / "there")
-    assert say(top / "bin/python3", "-Ic", "import no_scripts; print(no_scripts.answer())").strip() == "42"
+    outcome = relenv("bundle", sample("no-scripts"), "--format", "zip", "--format", "run", "-o", f"{tmp_path}/")
+    ways = "run it as bin/python3 -Im MODULE or no-scripts.run -m MODULE"
+    assert f"has no scripts: {ways}; [project.scripts], or `scripts` in [tool.relenv]" in outcome.stderr
+    top = unzip(tmp_path / "no-scripts.zip", tmp_path / "there")
+    code = ("-c", "import no_scripts; print(no_scripts.answer())")
+    assert say(top / "bin/python3", "-I", *code).strip() == "42"
+    # where it is Python that starts, nothing leads it astray either
+    (tmp_path / "no_scripts.py").write_text("raise SystemExit('astray')")
+    env = {"PATH": os.defpath, "HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    assert say(tmp_path / "no-scripts.run", *code, env=env, cwd=tmp_path).strip() == "42"
+    info = say(tmp_path / "no-scripts.run", "--info", env=env)
+    assert "\nscripts: none, so it starts python3 -I; [project.scripts], or `scripts` in [tool.relenv]," in info
 
 
 @pytest.mark.parametrize("prune", ["safe", "max"])

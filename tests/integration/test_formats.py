@@ -317,7 +317,7 @@ def test_run_where_nothing_may_be_run(bundles: Path, tmp_path: Path) -> None:
     if os.geteuid():
         pytest.skip("takes root")
     script = (
-        'mount -t tmpfs -o noexec none "$1" && cd / || exit; "$2" --help; code=$?; ls -A "$1/here"; '
+        'mount -t tmpfs -o noexec none "$1" && cd / || exit; "$2" --help; code=$?; ls -A "$1"; '
         'mount -o remount,exec "$1" && "$2" --help; mount -o remount,ro "$1" && "$2" --help; exit $code'
     )
     program = bundles / "sitewatch.run"

@@ -204,6 +204,13 @@ def test_a_script_is_run_by_python_itself(program: Program, words: list[str], ex
     assert found[0].startswith("/opt/example/bin/")
 
 
+def test_without_scripts_python_is_isolated_unless_another_is_asked_for(program: Program) -> None:
+    program = dataclasses.replace(program, main="python3", flags="-I")
+    assert entrypoint(program, with_shell=False) == ["/opt/example/bin/python3", "-I"]
+    asked = dataclasses.replace(program, options=ImageOptions(entrypoint=("python3", "-c", "1")))
+    assert entrypoint(asked, with_shell=False) == ["/opt/example/bin/python3", "-c", "1"]
+
+
 def test_an_entry_point_that_cannot_be(program: Program) -> None:
     options = ImageOptions(entrypoint=("shell",))
     with pytest.raises(CheckError, match="bin/shell is a script that needs a shell"):

@@ -129,3 +129,15 @@ def test_what_works_says_nothing(shell: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(path.name for path in (tmp_path / "x/y").iterdir()) == ["bin", "data"]
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["y"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_without_scripts_python_is_as_isolated_as_they_would_be(shell: str, tmp_path: Path) -> None:
+    (tmp_path / "astray").mkdir()
+    (tmp_path / "astray/sitecustomize.py").write_text("print('astray')\n")
+    shown = ("-c", "import sys; print(sys.flags.isolated, sys.flags.safe_path)")
+    env = {"PYTHONPATH": str(tmp_path / "astray"), "RELENV_RUN_DIR": str(tmp_path / "place")}
+    assert call(shell, run_file(tmp_path / "a"), *shown, **env).stdout == "1 True\n"
+    assert call(shell, run_file(tmp_path / "b", isolated=False), *shown, **env).stdout == "astray\n0 True\n"
+    # a script brings its own
+    assert call(shell, run_file(tmp_path / "c", "app"), *shown, **env).stdout == "astray\n0 False\n"
