@@ -39,6 +39,14 @@ _NAME_ONE = "name an interpreter, an environment, a bundle's directory or its zi
 _LONGEST = 4096
 """PATH_MAX of Linux."""
 _FIRST_MEMBER = b"PK\x03\x04"
+_PACKED = {
+    b"#!/bin/sh\n": ("a script, as a run file is", "unpack it first: sh {path} --extract DIR; and check DIR"),
+    b"\x1f\x8b": ("a tar.gz", "unpack it first: tar -xf {path}; and check the directory"),
+    b"\x28\xb5\x2f\xfd": ("a tar.zst", "unpack it first: tar -xf {path}; and check the directory"),
+    b"\xfd7zXZ\0": ("a tar.xz", "unpack it first: tar -xf {path}; and check the directory"),
+}
+"""What a file that is packed in another way begins with, what that is, and what helps."""
+_IMAGE = "check the same bundle as a directory or zip; `relenv verify` holds an image against its manifest"
 _UNIX = 3
 """zip's "made by" for Unix: only then do external attributes hold a mode."""
 
@@ -192,7 +200,8 @@ def opened(path: Path) -> Iterator[Tree]:
     if not path.is_file() or not zipfile.is_zipfile(path):
         if path.is_file() and _begins_as_zip(path):
             raise CheckError(f"{path} is damaged: it has no end", hint=_AGAIN)
-        raise UsageError(f"{path} is neither a directory nor a zip", hint=_NAME_ONE)
+        what, hint = _other_kind(path) if path.is_file() else ("", _NAME_ONE)
+        raise UsageError(f"{path} is neither a directory nor a zip{what and f', but {what}'}", hint=hint)
     folder = Path(tempfile.mkdtemp(prefix="relenv-check-"))
     try:
         _unpack(path, folder)
@@ -224,6 +233,17 @@ def _begins_as_zip(path: Path) -> bool:
         return file.read(len(_FIRST_MEMBER)) == _FIRST_MEMBER
 
 
+def _other_kind(path: Path) -> tuple[str, str]:
+    """Return how else a file is packed, going by its beginning, and what helps; the first is empty if it is not."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head[257:262] == b"ustar":
+        return "a tar, as an image is", _IMAGE
+    kinds = (kind for magic, kind in _PACKED.items() if head.startswith(magic))
+    what, hint = next(kinds, ("", _NAME_ONE))
+    return what, hint.format(path=path)
+
+
 def _tree(root: Path, *, shown: Path, unpacked: bool = False) -> Tree:
     root = root.resolve()
     _refuse_closed(root / "bin", root / "lib")
@@ -233,6 +253,8 @@ def _tree(root: Path, *, shown: Path, unpacked: bool = False) -> Tree:
             f"{shown} is a virtual environment, not one of relenv's",
             hint="it needs the Python it was made from; `relenv create` makes an environment with its own",
         )
+    if (root / "oci-layout").is_file():
+        raise UsageError(f"{shown} is an image", hint=_IMAGE)
     folders = libraries(root) or list((root / "lib").glob("python3.*"))
     serieses = [found[1] for path in folders if (found := _SERIES.fullmatch(path.name))]
     if not (root / "bin" / "python3").is_file() or len(serieses) != 1:

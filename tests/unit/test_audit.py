@@ -618,6 +618,36 @@ def test_what_is_no_tree_is_refused(tmp_path: Path) -> None:
         assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("data", "what", "hint"),
+    [
+        (b"#!/bin/sh\n# App", "a script, as a run file is", "unpack it first: sh {} --extract DIR; and check DIR"),
+        (b"\x1f\x8b", "a tar.gz", "unpack it first: tar -xf {}; and check the directory"),
+        (b"\x28\xb5\x2f\xfd", "a tar.zst", "unpack it first: tar -xf {}; and check the directory"),
+        (b"\xfd7zXZ\0", "a tar.xz", "unpack it first: tar -xf {}; and check the directory"),
+        (
+            b"x" * 257 + b"ustar",
+            "a tar, as an image is",
+            "check the same bundle as a directory or zip; `relenv verify`",
+        ),
+    ],
+)
+def test_what_is_packed_otherwise_is_to_be_unpacked_first(tmp_path: Path, data: bytes, what: str, hint: str) -> None:
+    (tmp_path / "it").write_bytes(data)
+    with (
+        pytest.raises(UsageError, match=f"neither a directory nor a zip, but {what}") as caught,
+        opened(tmp_path / "it"),
+    ):
+        pass
+    assert caught.value.hint.startswith(hint.format(tmp_path / "it"))
+
+
+def test_an_image_is_no_tree(tmp_path: Path) -> None:
+    (tmp_path / "oci-layout").touch()
+    with pytest.raises(UsageError, match=r"is an image$"), opened(tmp_path):
+        pass
+
+
 def test_a_zip_that_is_cut_short_is_damaged(tmp_path: Path) -> None:
     whole = archive(tmp_path / "app.zip", {"a/b": (b"b" * 99, 0o644)})
     whole.write_bytes(whole.read_bytes()[:-30])
