@@ -332,6 +332,8 @@ def try_writing(folder: Path, *, hint: str) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not folder.exists():  # in /proc it is there, and takes no files
+            raise OutputError(f"there is no directory {folder.absolute()}", hint=f"make it, or {hint}") from error
         raise OutputError(f"{folder.absolute()} is not writable: {error.strerror}", hint=hint) from error
 
 

@@ -41,7 +41,7 @@ def test_without_a_zip(relenv: Relenv, sample: Callable[[str], Path], tmp_path: 
 
 
 def test_a_place_where_no_page_can_be(relenv: Relenv, sample: Callable[[str], Path], tmp_path: Path) -> None:
-    for place, words in ((tmp_path, "is a directory"), (tmp_path / "no/such/page.html", "not writable")):
+    for place, words in ((tmp_path, "is a directory"), (tmp_path / "no/such/page.html", "there is no directory")):
         outcome = relenv("bundle", sample("example"), "-o", tmp_path / "it.zip", "--report", place, check=False)
         assert outcome.code == 10
         assert words in outcome.errors[0]
