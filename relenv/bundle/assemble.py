@@ -20,7 +20,7 @@ from relenv.bundle.content import exclude, include, keep_scripts, make_scripts, 
 from relenv.bundle.dependencies import Dependencies, Installer, Site, installer_for, locker_for, resolve
 from relenv.bundle.documents import Subject, document
 from relenv.bundle.examined import examine
-from relenv.bundle.formats import FORMATS, Job, isolating, refuse, write
+from relenv.bundle.formats import FORMATS, Job, isolating, refuse, refuse_name, write
 from relenv.bundle.integration import Program, integrate
 from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_python, packs, trimmed
 from relenv.bundle.locks import find_lock, is_flat, pylock_of, read_lock, workspace_sources
@@ -184,8 +184,9 @@ def _prepare_output(config: AppConfig) -> None:
     """Find out before anything is built whether the result can be written.
 
     Raises:
-        OutputError: it cannot, or something is there.
+        OutputError: it cannot, or something is there. UsageError: its name is that of another format.
     """
+    refuse_name(config)
     hint = "choose another place with --output"
     if is_folder(config):
         try:

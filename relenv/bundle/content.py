@@ -9,7 +9,7 @@ import shutil
 from functools import partial
 from typing import TYPE_CHECKING
 
-from relenv.errors import FULL, CheckError, ConfigError, disk_full
+from relenv.errors import FULL, ConfigError, disk_full
 from relenv.manifest import MANIFEST, SBOM
 from relenv.pip_shim.records import mend, site_packages
 from relenv.pip_shim.scripts import trampoline
@@ -174,8 +174,8 @@ def exclude(root: Path, patterns: Sequence[str], whole: Path) -> None:
         whole: the interpreter as it was before it was pruned: what is gone from it already may be named.
 
     Raises:
-        ConfigError: a glob is none, or finds nothing: it is misspelt. CheckError: it names the interpreter, or what
-            says what is inside.
+        ConfigError: a glob is none, or finds nothing: it is misspelt; or it names the interpreter, or what says
+            what is inside.
     """
     for pattern in patterns:
         try:
@@ -185,10 +185,10 @@ def exclude(root: Path, patterns: Sequence[str], whole: Path) -> None:
         if not found and not any(whole.glob(pattern)):
             raise ConfigError(f"exclude: nothing in the bundle matches {pattern!r}")
         if root / "bin" / "python3" in found:
-            raise CheckError(f"exclude: {pattern!r} would leave out the interpreter itself")
+            raise ConfigError(f"exclude: {pattern!r} would leave out the interpreter itself")
         if told := [name for name in TOLD if root / name in found]:
             hint = "`sbom = false` leaves the SBOM out" if told == [SBOM] else ""
-            raise CheckError(f"exclude: {pattern!r} would leave out {told[0]}, which says what is inside", hint=hint)
+            raise ConfigError(f"exclude: {pattern!r} would leave out {told[0]}, which says what is inside", hint=hint)
         drop(root, found)
 
 

@@ -20,7 +20,7 @@ from relenv.bundle.output import beside, fresh, is_special, writing
 from relenv.bundle.tar import add, gzipping
 from relenv.checksums import sha256_of
 from relenv.environment import copy_tree
-from relenv.errors import OutputError
+from relenv.errors import OutputError, UsageError
 from relenv.manifest import MANIFEST
 from relenv.store import remove_tree
 from relenv.texts import template
@@ -105,6 +105,32 @@ def refuse(name: str, path: Path) -> None:
         raise OutputError(f"{path} exists already", hint=hint)
     if path.exists() and not _may_be_replaced(path):
         raise OutputError(f"{path} exists already, and is no bundle", hint=hint)
+
+
+def refuse_name(config: AppConfig) -> None:
+    """Refuse an output that is called as another format than is written: what opens it would go by its name.
+
+    Raises:
+        UsageError: it is.
+    """
+    path, formats = Path(config.output), config.formats
+    called = next((form for ending, form in _endings().items() if path.name.lower().endswith(ending)), "")
+    if not called or config.output.endswith("/") or path.is_dir() or formats == (called,):
+        return
+    if len(formats) > 1:
+        raise UsageError(
+            f"{path} has the ending of {called}, and several formats go into a directory: {', '.join(formats)}",
+            hint=f"--format {called} writes that alone; let it end in / for a directory of that name",
+        )
+    raise UsageError(
+        f"{path} has the ending of {called}, and the format is {formats[0]}",
+        hint=f"--format {called} writes one; or call it NAME{FORMATS[formats[0]].suffix}",
+    )
+
+
+def _endings() -> dict[str, str]:
+    """Return the formats by how the names of their files end."""
+    return {form.suffix: name for name, form in FORMATS.items() if form.suffix} | {".tgz": "tar.gz"}
 
 
 MAGICS = (b"PK\3\4", b"PK\5\6", b"\x1f\x8b", b"\x28\xb5\x2f\xfd")

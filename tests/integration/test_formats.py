@@ -425,9 +425,10 @@ def test_new_scripts(relenv: Relenv, app: Path, tmp_path: Path) -> None:
         (["--script", "three"], (3, "no package installs a script `three`")),
         (["--script", "start=app:three"], (9, "the script start (app:three) cannot start in the bundle")),
         (["--exclude", "no/such"], (3, "exclude: nothing in the bundle matches 'no/such'")),
-        (["--exclude", "bin/*"], (9, "would leave out the interpreter itself")),
-        (["--exclude", "*.json"], (9, "would leave out relenv.json, which says what is inside")),
+        (["--exclude", "bin/*"], (3, "would leave out the interpreter itself")),
+        (["--exclude", "*.json"], (3, "would leave out relenv.json, which says what is inside")),
         (["--format", "rar"], (2, "`format` must be one of")),
+        (["--format", "run"], (2, "has the ending of zip, and the format is run")),
         (["--only-binary", ":all:", "--group", "missing"], (3, "`missing`, which [dependency-groups] lacks")),
     ],
 )

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relenv.bundle.formats import refuse
+from relenv.bundle.config import AppConfig
+from relenv.bundle.formats import refuse, refuse_name
 from relenv.bundle.page import refuse_page
-from relenv.errors import OutputError
+from relenv.errors import OutputError, UsageError
+from relenv.store import try_writing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,3 +51,45 @@ def test_a_directory_takes_no_name_that_is_taken(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "link"):
         with pytest.raises(OutputError, match="exists already"):
             refuse("dir", path)
+
+
+def config(root: Path, output: str, *formats: str) -> AppConfig:
+    return AppConfig(root=root, output=f"{root}/{output}", formats=formats)
+
+
+@pytest.mark.parametrize(
+    ("output", "formats", "called"),
+    [
+        ("x.zip", ["run"], "zip, and the format is run"),
+        ("x.zip", ["dir"], "zip, and the format is dir"),
+        ("x.tar.gz", ["zip"], "tar.gz, and the format is zip"),
+        ("x.TGZ", ["tar.zst"], "tar.gz, and the format is tar.zst"),
+        ("x.oci.tar", ["zip"], "oci, and the format is zip"),
+        ("both.zip", ["run", "zip"], "zip, and several formats go into a directory: run, zip"),
+    ],
+)
+def test_a_name_of_another_format_is_refused(tmp_path: Path, output: str, formats: list[str], called: str) -> None:
+    with pytest.raises(UsageError, match=f"{output} has the ending of {called}"):
+        refuse_name(config(tmp_path, output, *formats))
+
+
+def test_names_that_are_right_or_say_nothing(tmp_path: Path) -> None:
+    (tmp_path / "there.zip").mkdir()
+    for output, formats in {
+        "x.zip": ["zip"],
+        "x.tgz": ["tar.gz"],
+        "x.oci.tar": ["oci"],
+        "x.tar": ["oci"],
+        "x-1.0": ["run"],
+        "zip": ["dir"],
+        "new.zip/": ["run"],
+        "there.zip": ["run", "zip"],
+        "": ["run"],
+    }.items():
+        refuse_name(config(tmp_path, output, *formats))
+
+
+def test_a_directory_that_is_missing_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=f"there is no directory {tmp_path}/gone") as caught:
+        try_writing(tmp_path / "gone", hint="choose another place")
+    assert caught.value.hint == "make it, or choose another place"
