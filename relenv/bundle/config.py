@@ -171,16 +171,17 @@ def load_config(project: Path, overrides: Mapping[str, Any] | None = None, *, tr
         ConfigError: there is no project, the file is no TOML, or a key is unknown or of the wrong type.
     """
     if not project.is_dir():
-        raise ConfigError(f"{project} is not a directory", hint="name the directory that holds pyproject.toml")
+        raise _no_directory(project)
     file = project / "pyproject.toml"
     legacy = any((project / name).is_file() for name in LEGACY)
     given = _checked(overrides or {}, COMMAND_LINE)
     if not file.is_file():
         if legacy:
             return _configured(project, {}, given, file)
+        listed = ", into which goes what requirements.txt lists" if (project / "requirements.txt").is_file() else ""
         raise ConfigError(
             f"there is no pyproject.toml in {project}",
-            hint="run relenv in a project's directory, or name it: relenv bundle PATH",
+            hint=f"name a project's directory: relenv bundle PATH; or `relenv init` writes a pyproject.toml{listed}",
         )
     data = _parse(file)
     metadata = data.get("project")
@@ -190,6 +191,21 @@ def load_config(project: Path, overrides: Mapping[str, Any] | None = None, *, tr
             hint='a project needs at least a name and a version there: name = "example", version = "1.0"',
         )
     return _configured(project, data, _over(_settings(data, file, triplet), given), file)
+
+
+def _no_directory(project: Path) -> ConfigError:
+    """Return what to say of a project that is none: it may be a script, which others take as it is (PEP 723)."""
+    if not project.is_file():
+        return ConfigError(
+            f"{project} is not a directory",
+            hint="name the one that holds pyproject.toml; `relenv init` begins a project",
+        )
+    if project.name == "pyproject.toml":
+        return ConfigError(f"{project} is a file", hint=f"name its directory: relenv bundle {project.parent}")
+    return ConfigError(
+        f"{project} is a file, and relenv bundles projects",
+        hint="`relenv init DIR` begins one; the script goes into its src/, and what it needs into `dependencies`",
+    )
 
 
 def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, Any], file: Path) -> AppConfig:

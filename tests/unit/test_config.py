@@ -75,5 +75,25 @@ def test_errors_name_the_place_and_what_to_do(tmp_path: Path, text: str | None, 
 
 
 def test_a_project_that_is_no_directory(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is not a directory"):
-        load_config(tmp_path / "missing")
+    for name in ("tool.py", "pyproject.toml"):
+        (tmp_path / name).touch()
+    for name, message, hint in (
+        ("missing", "is not a directory", "`relenv init` begins a project"),
+        ("tool.py", "is a file, and relenv bundles projects", "`relenv init DIR` begins one"),
+        ("pyproject.toml", "is a file", f"relenv bundle {tmp_path}"),
+    ):
+        with pytest.raises(ConfigError, match=message) as caught:
+            load_config(tmp_path / name)
+        assert hint in caught.value.hint
+
+
+def test_a_directory_that_is_no_project(tmp_path: Path) -> None:
+    for name in ("main.py", "requirements.txt"):
+        with pytest.raises(ConfigError, match=r"there is no pyproject\.toml in") as caught:
+            load_config(tmp_path)
+        assert "`relenv init` writes a pyproject.toml" in caught.value.hint
+        assert "requirements.txt" not in caught.value.hint
+        (tmp_path / name).touch()
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path)
+    assert caught.value.hint.endswith("into which goes what requirements.txt lists")
