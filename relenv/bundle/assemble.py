@@ -484,7 +484,8 @@ def _finish(context: Context, app: App, config: AppConfig, interpreter: Interpre
         )
     if culprit and not config.glibc:
         # the interpreter needs no more than 2.17, so this is a dependency's wheel
-        context.ui.warn(f"the bundle needs glibc {glibc} because of {called}")
+        helps = "`glibc` in [tool.relenv] has wheels for an older one chosen, where there are such"
+        context.ui.warn(f"the bundle needs glibc {glibc} because of {called}; {helps}")
     gone = reach.missing(root)
     manifest["components"] = [one for one in manifest["components"] if one["name"] not in gone]
     manifest["bundle"] = {

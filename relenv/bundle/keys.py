@@ -561,7 +561,7 @@ KEYS: dict[str, Key] = {
     ),
     "output": Key(
         shape=TEXT,
-        summary="where the bundle goes: a file, or a directory that exists (default: here)",
+        summary="where the bundle goes: a file, or a directory for it, which is there or ends in / (default: here)",
         example='"dist/bundles"',
         default="",
         metavar="PATH",
