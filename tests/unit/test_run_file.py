@@ -102,7 +102,8 @@ def test_another_cause_is_told_by_what_tar_says_first(shell: str, tmp_path: Path
         tool(tmp_path, "df", DF.format(free=free))
         done = call(shell, program, RELENV_RUN_DIR=str(tmp_path / "place"))
         what = "tar: file 1: Cannot write: Disk quota exceeded"
-        assert done.stderr == f"{program}: cannot unpack into {tmp_path}/place: {what}\n"
+        help_ = "RELENV_RUN_DIR names another place"
+        assert done.stderr == f"{program}: cannot unpack into {tmp_path}/place: {what}; {help_}\n"
         assert not (tmp_path / "place").exists()
 
 
@@ -141,3 +142,12 @@ def test_without_scripts_python_is_as_isolated_as_they_would_be(shell: str, tmp_
     assert call(shell, run_file(tmp_path / "b", isolated=False), *shown, **env).stdout == "astray\n0 True\n"
     # a script brings its own
     assert call(shell, run_file(tmp_path / "c", "app"), *shown, **env).stdout == "astray\n0 False\n"
+
+
+def test_shellcheck_has_nothing_to_say(tmp_path: Path) -> None:
+    if shutil.which("shellcheck") is None:
+        pytest.skip("no shellcheck here")
+    head, end, _ = run_file(tmp_path, "app").read_bytes().partition(b'\nexec "$home/bin/$main" $flags "$@"\n')
+    (tmp_path / "head.sh").write_bytes(head + end)
+    # every sh that is met knows -nt
+    subprocess.run(["shellcheck", "-S", "warning", "-e", "SC3013", tmp_path / "head.sh"], check=True)
