@@ -42,7 +42,7 @@ def refuse_page(path: Path) -> None:
     hint = "choose another place with --report"
     if path.is_dir():
         raise OutputError(f"{path} is a directory, not a place for a page", hint=hint)
-    if is_special(path):
+    if is_special(path) or path.is_symlink():  # /dev/stdout is a link, maybe to a file
         raise OutputError(f"{path} exists already, and is no file", hint=hint)
     try_writing(path.parent, hint=hint)
 

@@ -27,9 +27,12 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
         for form in ("zip", "run"):
             with pytest.raises(OutputError, match="exists already, and is no bundle"):
                 refuse(form, path)
-    with pytest.raises(OutputError, match="exists already, and is no file"):
-        refuse_page(pipe)
-    assert pipe.is_fifo()
+    (tmp_path / "page.html").touch()
+    (tmp_path / "stdout").symlink_to("page.html")
+    for path in (pipe, tmp_path / "stdout"):
+        with pytest.raises(OutputError, match="exists already, and is no file"):
+            refuse_page(path)
+    refuse_page(tmp_path / "page.html")
 
 
 def test_what_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
