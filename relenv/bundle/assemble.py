@@ -30,6 +30,7 @@ from relenv.bundle.prune import MAX, NONE, compile_for, kept
 from relenv.bundle.symbols import drop_debugging
 from relenv.bundle.trial import smoke, try_scripts
 from relenv.bundle.uniform import install
+from relenv.bundle.unstarted import Ground
 from relenv.bundle.wheel import Builders, Wheel, build_wheel, compiler_environ, here, marker_environment
 from relenv.environment import Environment, hold, installed, is_held, pip_environ
 from relenv.errors import CheckError, ConfigError, OutputError
@@ -120,7 +121,8 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         if config.prune == MAX:
             _leave_out(site, wheel, app, below)
         with working(context.ui, "Checking the bundle in another place"):
-            used = try_scripts(app.entry_points, moved) | smoke(config.smoke, moved, work / f"{MOVED} again" / name)
+            ground = Ground(root=moved, project=config.root, interpreter=interpreter)
+            used = try_scripts(app.entry_points, ground) | smoke(config.smoke, moved, work / f"{MOVED} again" / name)
         if config.bytecode and config.prune != MAX:  # there, what has no bytecode cannot be compiled
             compile_for(moved, config.prune, *sorted(used))
         glibc = _finish(context, app, config, interpreter, name)

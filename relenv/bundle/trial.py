@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from relenv import process
 from relenv.audit.run import instrumented
+from relenv.bundle.unstarted import TELL, failure_of, hint, reason
 from relenv.environment import copy_tree
 from relenv.errors import CheckError
 from relenv.inside import run_python
@@ -18,15 +19,23 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
     from pathlib import Path
 
+    from relenv.bundle.unstarted import Ground
+
 TRIALS = 2
 """Scripts that are tried at a time."""
 MARK = "relenv: compiled: "
-IMPORT = """\
+IMPORT = f"""\
 import importlib, os, sys
-module, _, names = sys.argv[1].partition(":")
-found = importlib.import_module(module)
-for name in filter(None, names.split(".")):
-    found = getattr(found, name)
+{TELL}module, _, names = sys.argv[1].partition(":")
+try:
+    found = importlib.import_module(module)
+    for name in filter(None, names.split(".")):
+        found = getattr(found, name)
+except BaseException as error:
+    if isinstance(error, SystemExit) and error.code in (None, 0):
+        raise  # the script does what it is for when it is imported, as scripts did before there were entry points
+    tell(error)
+    os._exit(1)  # not after threads that it has begun, which may never end
 for one in list(sys.modules.values()):
     spec = getattr(one, "__spec__", None)
     if spec and spec.has_location and spec.cached and not os.path.exists(spec.cached):
@@ -35,12 +44,12 @@ for one in list(sys.modules.values()):
 """Imports what a script starts with, and tells which sources had to be compiled for that."""
 
 
-def try_scripts(entries: Sequence[EntryPoint], root: Path) -> set[Path]:
+def try_scripts(entries: Sequence[EntryPoint], ground: Ground) -> set[Path]:
     """Import what each script starts with.
 
     Args:
         entries: the scripts.
-        root: the bundle.
+        ground: the bundle, and what it was made of.
 
     Returns:
         The sources that have no bytecode and were compiled for that.
@@ -48,16 +57,13 @@ def try_scripts(entries: Sequence[EntryPoint], root: Path) -> set[Path]:
     Raises:
         CheckError: one cannot be imported, or is not there.
     """
+    root = ground.root
 
     def importable(entry: EntryPoint) -> set[Path]:
         try:
             said = _begin(root, entry, probes[entry.name])
         except process.CommandError as error:
-            reason = error.tail.strip().splitlines()[-1] if error.tail.strip() else error.how
-            raise CheckError(
-                f"the script {entry.name} ({entry.value}) cannot start in the bundle: {reason}",
-                hint="is a dependency missing from project.dependencies? --debug shows the whole traceback",
-            ) from error
+            raise _refusal(error, entry, ground) from error
         origins = (line.removeprefix(MARK) for line in said.splitlines() if line.startswith(MARK))
         return {root / origin for origin in origins if (root / origin).is_relative_to(root)}
 
@@ -75,6 +81,16 @@ def try_scripts(entries: Sequence[EntryPoint], root: Path) -> set[Path]:
     finally:
         for probe in filter(None, probes.values()):
             probe.unlink(missing_ok=True)
+
+
+def _refusal(error: process.CommandError, entry: EntryPoint, ground: Ground) -> CheckError:
+    failure = failure_of(error.tail)
+    if failure:
+        why, advice = reason(failure, ground.root), hint(failure, entry, ground)
+    else:  # it was killed, or has ended by itself
+        last = error.tail.strip().rpartition("\n")[2]
+        why, advice = f"{error.how}: {last}" if last else error.how, "--debug shows the end of what it printed"
+    return CheckError(f"the script {entry.name} ({entry.value}) cannot start in the bundle: {why}", hint=advice)
 
 
 def _lay_probe(root: Path, entry: EntryPoint) -> Path | None:
