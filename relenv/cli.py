@@ -6,14 +6,13 @@ import argparse
 import errno
 import io
 import os
-import signal
 import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relenv import __version__
+from relenv import __version__, interrupts, process
 from relenv.commands import COMMANDS
 from relenv.commands.options import looks
 from relenv.errors import FULL, CacheError, OutputError, RelenvError, UsageError, disk_full, first_of
@@ -21,7 +20,6 @@ from relenv.errors import FULL, CacheError, OutputError, RelenvError, UsageError
 # What takes time to import is imported inside the boundary: ctrl-C may come while it is.
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import FrameType
 
     from relenv.context import Context
 
@@ -53,9 +51,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     context: Context | None = None
     debug = "--debug" in (sys.argv if argv is None else argv)
     try:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored, and that stays
-                signal.signal(number, _interrupt)
+        interrupts.listen(again=process.kill)
         words = sys.argv[1:] if argv is None else argv
         args = _parsed(words)
         _stand_somewhere()
@@ -63,23 +59,34 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         code: int = args.run(args, context)
         _flush()
     except KeyboardInterrupt:
-        _say("interrupted")
-        return INTERRUPTED
-    except RelenvError as error:
-        return _report(error, debug=debug)
-    except BrokenPipeError:
-        # whoever read our output has gone: nothing to say, and nobody to say it to
-        _drop_output()
-        return 1
-    except OSError as error:
-        return _report(_from_os(error, context.data if context else None), debug=debug)
+        return _interrupted()
     except Exception as error:  # noqa: BLE001 - the boundary
-        _say(f"internal error: {type(error).__name__}: {error}")
-        _say("this is a bug in relenv; run again with --debug, and report what it shows", kind="hint")
-        if debug:
-            traceback.print_exc()
-        return 70
+        if interrupts.is_behind(error):
+            return _interrupted()
+        return _refused(error, context.data if context else None, debug=debug)
     return code
+
+
+def _interrupted() -> int:
+    _say("interrupted")
+    return INTERRUPTED
+
+
+def _refused(error: Exception, cache: Path | None, *, debug: bool) -> int:
+    match error:
+        case RelenvError():
+            return _report(error, debug=debug)
+        case BrokenPipeError():
+            # whoever read our output has gone: nothing to say, and nobody to say it to
+            _drop_output()
+            return 1
+        case OSError():
+            return _report(_from_os(error, cache), debug=debug)
+    _say(f"internal error: {type(error).__name__}: {error}")
+    _say("this is a bug in relenv; run again with --debug, and report what it shows", kind="hint")
+    if debug:
+        traceback.print_exc()
+    return 70
 
 
 def _parsed(words: Sequence[str]) -> argparse.Namespace:
@@ -169,10 +176,6 @@ def _stand_somewhere() -> None:
         Path.cwd()
     except FileNotFoundError:
         raise UsageError("the current directory does not exist any more", hint="cd into one that does") from None
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
-    raise KeyboardInterrupt
 
 
 def _from_os(error: OSError, cache: Path | None) -> RelenvError:

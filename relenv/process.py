@@ -6,12 +6,16 @@ import os
 import signal
 import subprocess
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from relenv import interrupts
 from relenv.errors import BuildError, HostError, RelenvError, disk_full
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 TAIL_LINES = 25
@@ -52,6 +56,14 @@ class CommandError(Exception):
         return BuildError(f"{what}: {words} failed ({self.how})", detail=self.tail, hint=hint)
 
 
+class OverdueError(CommandError):
+    """A command took longer than it may, and was ended."""
+
+    def __init__(self, argv: Sequence[str], limit: float, tail: str) -> None:
+        super().__init__(argv, -signal.SIGTERM, tail)
+        self.how = f"not done after {limit:g} s"
+
+
 _running: set[subprocess.Popen[bytes]] = set()
 _guard = threading.Lock()
 _stopping = threading.Event()
@@ -64,6 +76,7 @@ def run(  # noqa: D417 - cwd is what it always is
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
     pass_fds: Sequence[int] = (),
+    limit: float | None = None,
 ) -> str:
     """Run a command to its end, and return what it printed, stdout and stderr together.
 
@@ -72,17 +85,20 @@ def run(  # noqa: D417 - cwd is what it always is
         env: the whole environment; None hands on our own.
         log: a file that gets the output appended; nothing is returned then.
         pass_fds: file descriptors the command inherits.
+        limit: seconds after which it is ended; None lets it run.
 
     Raises:
         CommandError: it failed; carries the tail of its output.
+        OverdueError: it reached the limit.
         HostError: there is no such program.
         KeyboardInterrupt: `stop` was called meanwhile.
     """
     words = [os.fspath(word) for word in argv]
     check()
     sink = log.open("ab") if log else None
-    try:
-        process = subprocess.Popen(
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             words,
             cwd=cwd,
             env=None if env is None else dict(env),
@@ -93,6 +109,9 @@ def run(  # noqa: D417 - cwd is what it always is
             pass_fds=tuple(pass_fds),
             umask=0o022,
         )
+
+    try:
+        status, output = _complete(start, limit)
     except FileNotFoundError as error:
         if cwd is not None and not cwd.is_dir():
             raise
@@ -100,28 +119,73 @@ def run(  # noqa: D417 - cwd is what it always is
     finally:
         if sink:
             sink.close()
-    output = _wait(process)
     check()
-    if process.returncode != 0:
-        text = tail(log) if log else _last_lines(output)
-        raise CommandError(words, process.returncode, text)
-    return output.decode(errors="replace")
+    if status == 0:
+        return output.decode(errors="replace")
+    text = tail(log) if log else _last_lines(output)
+    if status is None:
+        raise OverdueError(words, limit or 0, text)
+    raise CommandError(words, status, text)
 
 
-def _wait(process: subprocess.Popen[bytes]) -> bytes:
-    with _guard:
-        _running.add(process)
-    with process:
-        try:
-            # whoever called `stop` while the process came to be has not seen it among the running ones
-            check()
-            return process.communicate()[0] or b""
-        except BaseException:  # above all KeyboardInterrupt: children sit in sessions of their own
-            _end(process)
-            raise
-        finally:
+def _complete(start: Callable[[], subprocess.Popen[bytes]], limit: float | None) -> tuple[int | None, bytes]:
+    """Start a process and wait for it; return its exit status, None if it reached the limit, and its output."""
+    begun: list[subprocess.Popen[bytes]] = []
+    try:
+        with interrupts.held():
+            begun.append(start())
             with _guard:
-                _running.discard(process)
+                _running.update(begun)
+        # whoever called `stop` while the process came to be has not seen it among the running ones
+        check()
+        return _wait(begun[0], limit)
+    except BaseException:  # above all KeyboardInterrupt: children sit in sessions of their own
+        for process in begun:
+            _end(process)
+        raise
+    finally:
+        with _guard:
+            _running.difference_update(begun)
+        for process in begun:
+            if process.stdout:
+                process.stdout.close()
+
+
+def _wait(process: subprocess.Popen[bytes], limit: float | None) -> tuple[int | None, bytes]:
+    try:
+        output = process.communicate(timeout=limit)[0]
+    except subprocess.TimeoutExpired:
+        _signal(process, signal.SIGTERM)
+        try:
+            output = process.communicate(timeout=GRACE)[0]
+        except subprocess.TimeoutExpired as late:  # what it has started may hold its output open for ever
+            output = late.output
+        _end(process)
+        return None, output or b""
+    return process.returncode, output or b""
+
+
+@contextmanager
+def pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Give threads that run commands; an exception in the body, such as an interrupt, ends these commands as well."""
+    try:
+        with ThreadPoolExecutor(workers) as threads:
+            try:
+                yield threads
+            except BaseException:
+                # it waits for its threads on the way out: end what these wait for
+                threads.shutdown(wait=False, cancel_futures=True)
+                stop()
+                raise
+    finally:
+        resume()
+
+
+def kill() -> None:
+    """End every running command at once: the user has asked more than once. A signal handler may call this."""
+    _stopping.set()
+    for process in list(_running):  # without the guard, which may be held by what the signal interrupted
+        _signal(process, signal.SIGKILL)
 
 
 def stop() -> None:
@@ -131,8 +195,9 @@ def stop() -> None:
         alive = list(_running)
     for process in alive:
         _signal(process, signal.SIGTERM)
+    until = time.monotonic() + GRACE
     for process in alive:
-        _end(process)
+        _end(process, max(0, until - time.monotonic()))
 
 
 def check() -> None:
@@ -150,10 +215,10 @@ def resume() -> None:
     _stopping.clear()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], grace: float | None = None) -> None:
     _signal(process, signal.SIGTERM)
     try:
-        process.wait(timeout=GRACE)
+        process.wait(timeout=GRACE if grace is None else grace)
     except subprocess.TimeoutExpired:
         _signal(process, signal.SIGKILL)
         process.wait()

@@ -9,7 +9,6 @@ import os
 import re
 import stat
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint
@@ -213,7 +212,7 @@ def _try(spot: _Spot, place: Path, starts: Sequence[EntryPoint], modules: Sequen
         # `sh` starts what has no shebang, and a file that is not executable is a finding of its own
         argv = [os.fspath(place / "bin" / entry.name), os.fspath(place), entry.value.split("[")[0].strip()]
         tasks.append((f"bin/{entry.name}", argv))
-    with ThreadPoolExecutor(max_workers=JOBS) as pool:
+    with process.pool(JOBS) as pool:
         reasons = pool.map(lambda task: _fails([*spot.prefix, *task[1]]), tasks)
         for (file, _), reason in zip(tasks, reasons, strict=True):
             if reason:

@@ -122,7 +122,8 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
             _leave_out(site, wheel, app, below)
         with working(context.ui, "Checking the bundle in another place"):
             ground = Ground(root=moved, project=config.root, interpreter=interpreter)
-            used = try_scripts(app.entry_points, ground) | smoke(config.smoke, moved, work / f"{MOVED} again" / name)
+            used = try_scripts(app.entry_points, ground, context.ui)
+            used |= smoke(config.smoke, moved, work / f"{MOVED} again" / name)
         if config.bytecode and config.prune != MAX:  # there, what has no bytecode cannot be compiled
             compile_for(moved, config.prune, *sorted(used))
         glibc = _finish(context, app, config, interpreter, name)

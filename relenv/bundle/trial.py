@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from relenv import process
 from relenv.audit.run import instrumented
-from relenv.bundle.unstarted import TELL, failure_of, hint, reason
+from relenv.bundle.unstarted import TELL, failure_of, hint, place_of, reason
 from relenv.environment import copy_tree
 from relenv.errors import CheckError
-from relenv.inside import run_python
 from relenv.pip_shim.scripts import carries
+from relenv.ui import slowly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,12 +19,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from relenv.bundle.unstarted import Ground
+    from relenv.ui import Ui
 
 TRIALS = 2
 """Scripts that are tried at a time."""
+NOTICE = 5.0
+"""Seconds after which it is said that a script is still being tried."""
+LIMIT = 120.0
+"""Seconds that importing what a script starts with may take."""
 MARK = "relenv: compiled: "
 IMPORT = f"""\
-import importlib, os, sys
+import faulthandler, importlib, os, sys
+faulthandler.register(15, file=2, all_threads=False, chain=True)  # SIGTERM: it took too long, and is to say where
 {TELL}module, _, names = sys.argv[1].partition(":")
 try:
     found = importlib.import_module(module)
@@ -44,12 +49,13 @@ for one in list(sys.modules.values()):
 """Imports what a script starts with, and tells which sources had to be compiled for that."""
 
 
-def try_scripts(entries: Sequence[EntryPoint], ground: Ground) -> set[Path]:
+def try_scripts(entries: Sequence[EntryPoint], ground: Ground, ui: Ui | None = None) -> set[Path]:
     """Import what each script starts with.
 
     Args:
         entries: the scripts.
         ground: the bundle, and what it was made of.
+        ui: is told which one takes long.
 
     Returns:
         The sources that have no bytecode and were compiled for that.
@@ -61,7 +67,8 @@ def try_scripts(entries: Sequence[EntryPoint], ground: Ground) -> set[Path]:
 
     def importable(entry: EntryPoint) -> set[Path]:
         try:
-            said = _begin(root, entry, probes[entry.name])
+            with slowly(ui, f"Still importing {entry.name} ({entry.module})", after=NOTICE):
+                said = _begin(root, entry, probes[entry.name])
         except process.CommandError as error:
             raise _refusal(error, entry, ground) from error
         origins = (line.removeprefix(MARK) for line in said.splitlines() if line.startswith(MARK))
@@ -76,7 +83,7 @@ def try_scripts(entries: Sequence[EntryPoint], ground: Ground) -> set[Path]:
         # that has become another program nobody can run it (ETXTBSY, execve(2)).
         for entry in entries:
             probes[entry.name] = _lay_probe(root, entry)
-        with ThreadPoolExecutor(max_workers=TRIALS) as pool:
+        with process.pool(TRIALS) as pool:
             return set().union(*pool.map(importable, entries))
     finally:
         for probe in filter(None, probes.values()):
@@ -85,7 +92,13 @@ def try_scripts(entries: Sequence[EntryPoint], ground: Ground) -> set[Path]:
 
 def _refusal(error: process.CommandError, entry: EntryPoint, ground: Ground) -> CheckError:
     failure = failure_of(error.tail)
-    if failure:
+    if isinstance(error, process.OverdueError):
+        place = place_of(error.tail)
+        why = f"importing {entry.module} is {error.how}{place and f' ({place})'}"
+        advice = (
+            "what serves or waits belongs into the function that the script calls, not where its module is imported"
+        )
+    elif failure:
         why, advice = reason(failure, ground.root), hint(failure, entry, ground)
     else:  # it was killed, or has ended by itself
         last = error.tail.strip().rpartition("\n")[2]
@@ -107,10 +120,9 @@ def _lay_probe(root: Path, entry: EntryPoint) -> Path | None:
 def _begin(root: Path, entry: EntryPoint, probe: Path | None) -> str:
     """Import what a script starts with as the script does: by its own trampoline, if it has ours."""
     words = (entry.value.split("[")[0].strip(), MARK)
-    if probe is None:
-        return run_python(root, "-c", IMPORT, *words, cwd=root.parent)
     env = {"PATH": os.defpath, "HOME": str(root), "LC_ALL": "C.UTF-8"}
-    return process.run([probe, *words], cwd=root.parent, env=env)
+    program = [probe] if probe else [root / "bin" / "python3", "-I", "-B", "-c", IMPORT]
+    return process.run([*program, *words], cwd=root.parent, env=env, limit=LIMIT)
 
 
 def smoke(commands: Sequence[str], bundle: Path, root: Path) -> set[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -119,6 +120,12 @@ def reason(failure: Failure, root: Path) -> str:
     places = (_place(file, line) for file, line in reversed(failure.frames))
     place = next(filter(None, places), "")
     return f"{said} ({place})" if place else said
+
+
+def place_of(traceback: str) -> str:
+    """Return the innermost place in what is installed, of a traceback as faulthandler writes it; empty for none."""
+    places = (_place(file, int(line)) for file, line in re.findall(r'File "(.*)", line (\d+)', traceback))
+    return next(filter(None, places), "")
 
 
 def _place(file: str, line: int) -> str:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2] / "relenv"
 
 LAYERS = (
     {"errors", "pip_shim", "texts"},
-    {"checksums", "settings"},
+    {"checksums", "interrupts", "settings"},
     {"platforms"},
     {"recipes"},
     {"plan"},

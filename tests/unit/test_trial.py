@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
+import time
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from relenv import process
+from relenv.bundle import trial
 from relenv.bundle.trial import try_scripts
 from relenv.bundle.unstarted import Failure, Ground, failure_of, hint, reason
 from relenv.errors import CheckError
 from relenv.interpreter import Interpreter
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from relenv.ui import QuietUi, Work
 
 SERIES = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -137,3 +138,58 @@ def test_a_place_in_bytecode_without_a_source(ground: Ground) -> None:
 def test_what_a_script_prints_of_its_own_is_no_failure() -> None:
     assert failure_of("") is None
     assert failure_of("it failed\n") is None
+
+
+class Heard(QuietUi):
+    """Keeps what is said to be under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[str] = []
+
+    def work(self, text: str, *, total: float | None = None, unit: str = "") -> Work:
+        self.begun.append(text)
+        return super().work(text, total=total, unit=unit)
+
+
+@pytest.mark.parametrize("source", ["import time\ntime.sleep(99)", "import signal\nwhile 1: signal.pause()"])
+def test_one_that_does_not_end_is_ended(ground: Ground, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "LIMIT", 1.0)
+    why, tip = refused(ground, source)
+    assert why == "importing tool.start is not done after 1 s (tool/start.py, line 2)"
+    assert "belongs into the function" in tip
+
+
+def test_what_one_has_started_is_ended_too(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if it does not care for SIGTERM, and is all that holds the output open."""
+    monkeypatch.setattr(trial, "LIMIT", 1.0)
+    monkeypatch.setattr(process, "GRACE", 0.2)
+    number = tmp_path / "number"
+    shell = f"trap '' TERM; echo $$ > {number}; while :; do sleep 1; done"
+    why, _ = refused(ground, f"import subprocess\nsubprocess.Popen(['sh', '-c', {shell!r}])\n")
+    assert why == "importing tool.start is not done after 1 s"
+    state = Path("/proc") / number.read_text().strip() / "status"
+    # nobody may have taken note of its end yet
+    assert not state.exists() or "State:\tZ" in state.read_text()
+
+
+def test_one_that_takes_long_is_named(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "NOTICE", 0.1)
+    site = ground.root / "lib" / f"python{SERIES}" / "site-packages"
+    (site / "tool/start.py").write_text("import time; time.sleep(0.5)\ndef main(): pass\n")
+    ui = Heard()
+    try_scripts([EntryPoint("tool", "tool.start:main", "")], ground, ui)
+    assert ui.begun == ["Still importing tool (tool.start)"]
+
+
+def test_one_that_fails_does_not_wait_for_another(ground: Ground) -> None:
+    site = ground.root / "lib" / f"python{SERIES}" / "site-packages"
+    (site / "tool/start.py").write_text("import time; time.sleep(0.5); 1 / 0")
+    (site / "tool/long.py").write_text("import time; time.sleep(99)")
+    (ground.root / "bin/long").touch()
+    entries = [EntryPoint(name, value, "") for name, value in (("tool", "tool.start"), ("long", "tool.long"))]
+    began = time.monotonic()
+    with pytest.raises(CheckError, match="the script tool "):
+        try_scripts(entries, ground)
+    assert time.monotonic() - began < 20
+    assert process.run(["echo", "on"]) == "on\n"
