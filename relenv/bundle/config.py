@@ -333,6 +333,8 @@ def _checked(
         shape = keys[name].shape
         if not shape.accept(value):
             kind = UsageError if where.startswith(COMMAND_LINE) else ConfigError
+            if fault := shape.fault(value):
+                raise kind(f"{where}: `{name}` {fault}", hint=f"`{name}` must be {shape.what}")
             raise kind(f"{where}: `{name}` must be {shape.what}, not {value!r}")
         if shape.keys:
             _checked(value, f"{where}.{name}", shape.keys, shape.tables)

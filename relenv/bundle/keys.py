@@ -31,6 +31,8 @@ class Shape:
     schema: Mapping[str, Any]
     """As JSON schema (draft 7)."""
     accept: Callable[[Any], bool]
+    fault: Callable[[Any], str] = lambda _: ""
+    """What of a value that is not accepted is wrong, as the rest of a sentence about the key; empty for all of it."""
     many: bool = False
     """Whether the option may be repeated."""
     read: Callable[[Any], Any] = lambda text: text
@@ -164,6 +166,20 @@ def _is_scripts(value: object) -> bool:
     return isinstance(value, list) and all(map(_is_name, value))
 
 
+def _scripts_fault(value: object) -> str:
+    targets = value if isinstance(value, dict) else {}
+    names = value if isinstance(value, dict | list) else ()
+    for name in (name for name in names if isinstance(name, str)):
+        if not _is_name(name):
+            return f"names a script {name!r}, which is no file name without slashes"
+        if name in targets and re.fullmatch(TAKEN, name):
+            return f"names a script {name!r}, which is the interpreter itself"
+        target = targets.get(name)
+        if isinstance(target, str) and not re.fullmatch(REFERENCE, target):
+            return f"has {name} call {target!r}, which is not module:function"
+    return ""
+
+
 TAKEN = r"python(3(\.\d+)?)?"
 """The interpreter's own names."""
 REFERENCE = r"\w+(\.\w+)*:\w+(\.\w+)*"
@@ -187,6 +203,7 @@ SCRIPTS = Shape(
         ]
     },
     accept=_is_scripts,
+    fault=_scripts_fault,
     many=True,
     read=_read_scripts,
 )
@@ -202,6 +219,25 @@ def _is_includes(value: object) -> bool:
         isinstance(one, dict) and set(one) in ({"from"}, {"from", "to"}) and all(map(_is_inside, one.values()))
         for one in value
     )
+
+
+def _includes_fault(value: object) -> str:
+    entries = value if isinstance(value, list) else []
+    return next(filter(None, (_include_fault(one) for one in entries if isinstance(one, dict))), "")
+
+
+def _include_fault(one: Mapping[str, object]) -> str:
+    if unknown := [name for name in one if name not in ("from", "to")]:
+        return f"has an entry with an unknown key `{unknown[0]}`: {dict(one)}"
+    if "from" not in one:
+        return f"has an entry without `from`: {dict(one)}"
+    for name, place in (("from", "project"), ("to", "bundle")):
+        path = one.get(name, name)
+        if not _is_text(path):
+            return f"has an entry whose `{name}` is no path: {path!r}"
+        if not _is_inside(path):
+            return f"has an entry whose `{name}` leads out of the {place}: {path!r}"
+    return ""
 
 
 def _read_includes(texts: list[str]) -> list[dict[str, str]]:
@@ -220,6 +256,7 @@ INCLUDES = Shape(
         },
     },
     accept=_is_includes,
+    fault=_includes_fault,
     many=True,
     read=_read_includes,
 )

@@ -318,3 +318,34 @@ def test_validate_pyproject_knows_the_table() -> None:
     validator({"project": project, "tool": {"relenv": {"python": "3.13", "format": ["zip"]}}})
     with pytest.raises(ValidationError):
         validator({"project": project, "tool": {"relenv": {"pyhton": "3.13"}}})
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('include = [{ from = "../m", to = "x" }]', "has an entry whose `from` leads out of the project: '../m'"),
+        ('include = [{ from = "src" }, { from = "src", to = "../x" }]', "`to` leads out of the bundle: '../x'"),
+        ('include = [{ from = "src", to = "/x" }]', "`to` leads out of the bundle: '/x'"),
+        ('include = [{ from = "src", too = "bin" }]', "has an entry with an unknown key `too`: {'from'"),
+        ('include = [{ to = "bin" }]', "has an entry without `from`: {'to': 'bin'}"),
+        ('include = [{ from = "" }]', "has an entry whose `from` is no path: ''"),
+        ("include = [{ from = 1 }]", "has an entry whose `from` is no path: 1"),
+        ('scripts = { "../x" = "m:f" }', "names a script '../x', which is no file name without slashes"),
+        ('scripts = ["a", "b/c"]', "names a script 'b/c', which is no file name without slashes"),
+        ('scripts = { python3 = "m:f" }', "names a script 'python3', which is the interpreter itself"),
+        ('scripts = { x = "m" }', "has x call 'm', which is not module:function"),
+    ],
+)
+def test_what_of_a_value_is_wrong_is_named(tmp_path: Path, line: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, f"[tool.relenv]\n{line}\n")
+    name = line.partition(" ")[0]
+    assert f"tool.relenv: `{name}` " in caught.value.message
+    assert sentence in caught.value.message
+    assert caught.value.hint == f"`{name}` must be {KEYS[name].shape.what}"
+
+
+@pytest.mark.parametrize("line", ["include = [1]", 'include = "a"', "scripts = [1, {}]", "scripts = { x = 1 }"])
+def test_a_value_of_another_kind_is_shown_whole(tmp_path: Path, line: str) -> None:
+    with pytest.raises(ConfigError, match=r" must be .*, not "):
+        loaded(tmp_path, f"[tool.relenv]\n{line}\n")
