@@ -19,6 +19,7 @@ from relenv.bundle import reach
 from relenv.bundle.content import exclude, include, keep_scripts, make_scripts, open_up, targets_of
 from relenv.bundle.dependencies import Dependencies, Installer, Site, installer_for, locker_for, resolve
 from relenv.bundle.documents import Subject, document
+from relenv.bundle.doubts import doubts, refuse_links
 from relenv.bundle.examined import examine
 from relenv.bundle.formats import FORMATS, Job, isolating, refuse, refuse_name, write
 from relenv.bundle.integration import Program, integrate
@@ -103,9 +104,7 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
     Raises:
         RelenvError: of one kind or another, see `relenv.errors`; nothing is left behind then.
     """
-    _prepare_output(config)
-    for form in config.formats:
-        FORMATS[form].prepare(context, config)
+    _prepare(context, config)
     interpreter = obtain_interpreter(context, config.wanted)
     with _workplace(context) as work:
         site = _site(context, config, interpreter, work)
@@ -181,6 +180,16 @@ def _job(site: Site, app: App, below: Layer, *, name: str, glibc: str, known: Ma
         context=context,
         config=config,
     )
+
+
+def _prepare(context: Context, config: AppConfig) -> None:
+    """Find out before anything is built what can be known by then."""
+    refuse_links(config)
+    _prepare_output(config)
+    for doubt in doubts(config):
+        context.ui.warn(doubt)
+    for form in config.formats:
+        FORMATS[form].prepare(context, config)
 
 
 def _prepare_output(config: AppConfig) -> None:

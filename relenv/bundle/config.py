@@ -30,6 +30,14 @@ METADATA_TABLES = (("tool", "poetry"), ("tool", "flit", "metadata"))
 UV_INDEXES = frozenset(("index", "index-url", "extra-index-url", "find-links"))
 """What of [tool.uv] says where packages are."""
 
+SERVICE_OWN = {"ExecStart": "`script` and `arguments` say what runs; a service of type oneshot may have several"}
+DESKTOP_OWN = {
+    **dict.fromkeys(("Exec", "TryExec"), "the script runs, with `arguments`"),
+    **{name: f"use `{name.lower()}`" for name in ("Name", "Comment", "Terminal", "Categories")},
+    **dict.fromkeys(("Type", "Version"), "it is an application, and of version 1.0 of the specification"),
+}
+"""What relenv itself writes into a unit and into a desktop entry, and what to do in its place."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Include:
@@ -385,6 +393,8 @@ def _fields(settings: Mapping[str, Any], keys: Mapping[str, Key]) -> dict[str, A
 def _services(settings: Mapping[str, Any] | None, file: Path) -> dict[str, ServiceOptions]:
     tables = {name: ServiceOptions(**values) for name, values in _by_name(settings, SERVICE).items()}
     for name, one in tables.items():
+        if one.type != "oneshot" and (name or len(tables) == 1):  # that may have several
+            _refuse_settings(one.settings, SERVICE_OWN, "service", name, file)
         if one.type == "oneshot" and one.restart in ("always", "on-success"):
             where = ".".join(filter(None, ("tool.relenv.service", name)))
             raise ConfigError(
@@ -396,10 +406,22 @@ def _services(settings: Mapping[str, Any] | None, file: Path) -> dict[str, Servi
 
 def _desktop(settings: Mapping[str, Any] | None, project: Path, file: Path) -> dict[str, DesktopOptions]:
     tables = {name: DesktopOptions(**values) for name, values in _by_name(settings, DESKTOP).items()}
-    for one in tables.values():
+    for name, one in tables.items():
+        _refuse_settings(one.settings, DESKTOP_OWN, "desktop", name, file)
         if one.icon:
             _check_icon(one.icon, project, file)
     return tables
+
+
+def _refuse_settings(settings: Mapping[str, str], own: Mapping[str, str], kind: str, name: str, file: Path) -> None:
+    """Refuse what would stand in a unit or an entry twice, which then is none.
+
+    Raises:
+        ConfigError: there is such a setting.
+    """
+    where = ".".join(filter(None, ("tool.relenv", kind, name)))
+    for setting in sorted(own.keys() & settings.keys()):
+        raise ConfigError(f"{file}: {where}.settings sets {setting}, which relenv writes itself", hint=own[setting])
 
 
 def _check_icon(icon: str, project: Path, file: Path) -> None:

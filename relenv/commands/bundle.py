@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,7 +132,7 @@ def _tell(context: Context, bundle: Bundle) -> None:
         what = f"{bundle.project} {bundle.version} with Python {bundle.python}, {size(file.size)}"
         context.ui.step(f"{file.path}: {what}{' (nothing has changed)' if bundle.unchanged else ''}")
     for script in bundle.scripts:
-        context.ui.note(f"run: {bundle.name}/bin/{script}")
+        context.ui.note(f"run: {shlex.quote(f'{bundle.name}/bin/{script}')}")
     for name in bundle.installers:
         context.ui.note(f"{_INSTALLS[name.rpartition('-')[2]]}: {bundle.name}/bin/{name} install")
 

@@ -50,6 +50,7 @@ MISTAKES: list[tuple[str, int, str]] = [
     ("oci = { bass = 'none' }", 3, "tool.relenv.oci has an unknown key `bass`"),
     ("oci = { ports = ['http'] }", 3, "tool.relenv.oci: `ports` must be "),
     ("service = { scirpt = 'keyed' }", 3, "tool.relenv.service has an unknown key `scirpt`"),
+    ("service = { settings = { ExecStart = 'x' } }", 3, "tool.relenv.service.settings sets ExecStart"),
     ("service = { web = { restart = 'never' } }", 3, "tool.relenv.service.web: `restart` must be "),
     ("desktop = { icon = 'icon.jpg' }", 3, "tool.relenv.desktop: `icon` must be "),
     # values that are not true of this project or this machine
@@ -64,7 +65,7 @@ MISTAKES: list[tuple[str, int, str]] = [
     ('groups = ["depoly"]', 3, "names `depoly`, which [dependency-groups] lacks"),
     ('groups = ["broken"]', 3, "[dependency-groups] is not in order"),
     ('lock = "absent.lock"', 3, "absent.lock"),
-    ('find-links = ["absent"]', 8, "rlnvplain"),
+    ('find-links = ["absent"]', 3, "find-links names "),
     ('index-url = "example.org/simple"', 3, "`index-url` must be the address of a package index"),
     ('index-url = "http://127.0.0.1:9/simple"\nfind-links = []', 8, "rlnvplain"),
     ('only-binary = [":all:"]\nextras = ["more"]\nglibc = "2.17"', 8, "rlnvnew"),
