@@ -387,8 +387,13 @@ def _refuse_sources(config: AppConfig, requirements: Sequence[str]) -> None:
 def _install(site: Site, wheel: Wheel, environment: Environment, treatment: Treatment) -> App:
     """Install the project's wheel, and give it bytecode and its scripts."""
     config, root = site.config, environment.root
+    before = _programs(root)
     tops = wheel.install(environment)
     own_python(site.interpreter, root)
+    changed = {name for name, _ in _programs(root).items() - before.items()}
+    for name in sorted(changed & before.keys()):
+        owner = _owner(environment, name, but=wheel)
+        site.context.ui.warn(f"the project's script {name} takes the place of that of {owner}")
     app = _with_scripts(_app(environment, wheel, config), config)
     if not config.isolated:
         open_up(root)
@@ -397,9 +402,24 @@ def _install(site: Site, wheel: Wheel, environment: Environment, treatment: Trea
     app = dataclasses.replace(app, included=included, installers=integrate(root, program, config))
     if treatment.prune != NONE:
         drop_debugging(root, tops, site.context.toolchain())
-    finish(root, treatment, treatment.keep, tops)
+    finish(root, treatment, treatment.keep, tops, app.scripts)
     exclude(root, config.exclude, site.interpreter.root)
     return app
+
+
+def _programs(root: Path) -> dict[str, tuple[int, int]]:
+    """Return what is in bin/ by name, with what tells a file from one that takes its place."""
+    status = {path.name: path.stat() for path in (root / "bin").iterdir()}
+    return {name: (one.st_ino, one.st_mtime_ns) for name, one in status.items()}
+
+
+def _owner(environment: Environment, script: str, *, but: Wheel) -> str:
+    """Return which package besides the project's own says that it has a script."""
+    for one in installed(environment):
+        here = f"/bin/{script}"
+        if canonicalize_name(one.name) != but.canonical and any(str(file).endswith(here) for file in one.files or ()):
+            return one.name
+    return "another package"
 
 
 def _leave_out(site: Site, wheel: Wheel, app: App, below: Layer) -> None:

@@ -13,7 +13,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -231,7 +231,9 @@ def _make_layer(context: Context, interpreter: Interpreter, treatment: Treatment
     _seal(root, keep, below, uses, files)
 
 
-def finish(tree: Path, treatment: Treatment, keep: frozenset[str], tops: Sequence[Path]) -> None:
+def finish(
+    tree: Path, treatment: Treatment, keep: frozenset[str], tops: Sequence[Path], own: Collection[str] = ()
+) -> None:
     """Give what was installed its bytecode, and take away what a bundle can do without.
 
     Args:
@@ -239,10 +241,12 @@ def finish(tree: Path, treatment: Treatment, keep: frozenset[str], tops: Sequenc
         treatment: what is to be done.
         keep: cuts that are not made.
         tops: what was installed: files and directories in site-packages.
+        own: names of scripts that stay, though another's of that name would go: a project may call its own `pip`.
     """
     if treatment.bytecode:
         pruning.compile_for(tree, treatment.prune, *tops, keep=keep)
-    pruning.prune(tree, treatment.prune, keep, [*tops, *sorted(tree.glob("bin/*"))])
+    programs = [path for path in sorted(tree.glob("bin/*")) if path.name not in own]
+    pruning.prune(tree, treatment.prune, keep, [*tops, *programs])
     if treatment.prune != pruning.NONE:
         forget_missing(tree)
 

@@ -76,7 +76,8 @@ def try_scripts(entries: Sequence[EntryPoint], ground: Ground, ui: Ui | None = N
 
     missing = [entry.name for entry in entries if not (root / "bin" / entry.name).is_file()]
     if missing:
-        raise CheckError(f"the scripts {', '.join(missing)} were not installed")
+        names = ", ".join(missing)
+        raise CheckError(f"the bundle has no bin/{names}, which the project declares", hint="does `exclude` name it?")
     probes: dict[str, Path | None] = {}
     try:
         # All of them before any is run: what is forked while one is written has it open for writing, too, and until

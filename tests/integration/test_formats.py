@@ -418,9 +418,26 @@ def test_new_scripts(relenv: Relenv, app: Path, tmp_path: Path) -> None:
     assert not {path.name for path in (made / "bin").iterdir()} & {"one", "two", "rlnvhelper", "pip3"}
 
 
+def test_scripts_that_are_called_as_others(relenv: Relenv, app: Path, tmp_path: Path) -> None:
+    file = app / "pyproject.toml"
+    file.write_text(
+        file.read_text().replace('two = "app:two"', 'pip = "app:two", wheel = "app:two", rlnvhelper = "app:two"')
+    )
+    said = "warning: the project's script rlnvhelper takes the place of that of rlnvhelper"
+    for prune in ("safe", "max"):  # which leave out pip's and wheel's own
+        options = ("--format", "dir", "-o", tmp_path / prune, "--prune", prune)
+        assert [one for one in relenv("bundle", app, *options).stderr.splitlines() if one.startswith("warning: ")] == [
+            said
+        ]
+        for name in ("pip", "wheel", "rlnvhelper"):
+            assert say(tmp_path / prune / "bin" / name) == "two\n"
+        relenv("verify", "--strict", tmp_path / prune)
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
+        (["--exclude", "bin/one"], (9, "the bundle has no bin/one, which the project declares")),
         (["--smoke", "two; exit 3"], (9, "smoke: `two; exit 3` failed (exit 3) in the bundle")),
         (["--script", "three"], (3, "no package installs a script `three`")),
         (["--script", "start=app:three"], (9, "the script start (app:three) cannot start in the bundle")),
