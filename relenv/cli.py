@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from relenv import __version__, interrupts, process
 from relenv.commands import COMMANDS
-from relenv.commands.options import looks
+from relenv.commands.options import Parser, looks
 from relenv.errors import FULL, CacheError, OutputError, RelenvError, UsageError, disk_full, first_of
 
 # What takes time to import is imported inside the boundary: ctrl-C may come while it is.
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """Exit code after ctrl-C, as shells have it: 128 + SIGINT."""
+
+IN_CACHE: dict[int | None, str] = {
+    errno.EACCES: "is it another user's? RELENV_DATA names another cache",
+    errno.ENOENT: "something removed it meanwhile: run relenv again",
+}
+"""What to do about an error of the system's with something in the cache."""
 
 EPILOG = """\
 environment:
@@ -95,7 +101,7 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
     args, rest = parser.parse_known_args(words)
     if rest:
         if not hasattr(args, "rest") or any(word.startswith("-") for word in rest):
-            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+            args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
         setattr(args, args.rest, [*getattr(args, args.rest), *rest])
     return args
 
@@ -116,7 +122,7 @@ def _drop_output() -> None:
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="relenv",
         description="Ship Python applications with their own relocatable Python, compiled from source.",
         epilog=EPILOG,
@@ -131,7 +137,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         module = import_module(f"relenv.commands.{name}")
         sub = commands.add_parser(name, parents=[looks()], help=module.SUMMARY, description=module.DESCRIPTION)
         module.configure(sub)
-        sub.set_defaults(run=module.run)
+        sub.set_defaults(run=module.run, parser=sub)
     return parser
 
 
@@ -181,8 +187,8 @@ def _stand_somewhere() -> None:
 def _from_os(error: OSError, cache: Path | None) -> RelenvError:
     error = first_of(error)
     place = error.filename or "a file, or standard output"
-    if error.errno == errno.EACCES and cache and str(place).startswith(f"{cache.resolve()}{os.sep}"):
-        return CacheError(f"{place}: {error.strerror}", hint="is it another user's? RELENV_DATA names another cache")
+    if error.errno in IN_CACHE and cache and str(place).startswith(f"{cache.resolve()}{os.sep}"):
+        return CacheError(f"{place}: {error.strerror}", hint=IN_CACHE[error.errno])
     if error.errno in FULL:
         return disk_full(place)
     return OutputError(f"{place}: {error.strerror or error}")

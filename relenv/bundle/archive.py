@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import deflate
 
 from relenv.bundle.output import beside, fresh, writing
-from relenv.errors import CacheError, CheckError
+from relenv.errors import CacheError, CheckError, RelenvError
 from relenv.store import remove_tree
 from relenv.ui import working
 
@@ -668,8 +668,11 @@ def _narrow(value: int) -> int:
 # --- what goes wrong --------------------------------------------------------------------------------------
 
 
-def _unreadable(path: str, error: OSError) -> CheckError:
-    return CheckError(f"cannot read {path}: {error.strerror or error}")
+def _unreadable(path: str, error: OSError) -> RelenvError:
+    message = f"cannot read {path}: {error.strerror or error}"
+    if isinstance(error, FileNotFoundError):  # all that is read here is in the cache
+        return CacheError(message, hint="something removed it meanwhile: run relenv again")
+    return CheckError(message)
 
 
 def _damaged(root: Path | None, reason: str) -> CacheError:

@@ -298,7 +298,9 @@ def _settings(data: Mapping[str, Any], file: Path, triplet: str) -> Mapping[str,
         if name not in PLATFORMS:
             raise ConfigError(
                 f"{where}.{TARGET} has an unknown kind of machine `{name}`",
-                hint=_nearest(name, PLATFORMS, "known ones"),
+                hint=f"did you mean `{triplet}`?"
+                if triplet.startswith(name)
+                else _nearest(name, PLATFORMS, "known ones"),
             )
         if not isinstance(table, dict):
             raise ConfigError(f"{where}.{TARGET}.{name} must be a table")

@@ -141,7 +141,8 @@ def trimmed(context: Context, interpreter: Interpreter, treatment: Treatment) ->
         _seal(root, treatment.keep)
 
     root = _entry(context, "trimmed", interpreter, treatment.key)
-    with _making(context, root, make, f"Preparing Python {interpreter.version} for bundles"):
+    bundles = "bundles like this one" if differs else "bundles"
+    with _making(context, root, make, f"Preparing Python {interpreter.version} for {bundles}"):
         index = _index(root)
         return Layer(root=root, digests=index["digests"], added=index["added"], usual=usual)
 
@@ -278,7 +279,8 @@ def packs(context: Context, layer: Layer, compression: str, *, patient: bool = F
             try:
                 found.append(Pack.open(path))
             except CacheError:
-                with working(context.ui, "Compressing what stays the same, once"):
+                what = "what the project needs" if one.below else "Python"
+                with working(context.ui, f"Compressing {what}, once"):
                     made = pack_tree(one.tree, path, level=level, jobs=context.jobs, but=found, digests=one.digests)
                 found.append(made)
     return tuple(found)

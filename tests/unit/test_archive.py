@@ -417,7 +417,7 @@ def test_a_name_that_is_not_utf8_is_refused(tree: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_tree_is_named(tmp_path: Path) -> None:
-    with leaving_nothing(tmp_path), pytest.raises(CheckError, match=r"cannot read .*/none: No such file"):
+    with leaving_nothing(tmp_path), pytest.raises(CacheError, match=r"cannot read .*/none: No such file"):
         zipped(tmp_path / "none", tmp_path / "a.zip")
 
 

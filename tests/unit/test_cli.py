@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     ("number", "place", "kind"),
     [
         (errno.EACCES, "cache/locks/x.lock", CacheError),
+        (errno.ENOENT, "cache/store/layer/tree/x", CacheError),
+        (errno.ENOENT, "relenv/out.zip", OutputError),
         (errno.EACCES, "relenv/out.zip", OutputError),
         (errno.EACCES, "cache-of-another/x", OutputError),
         (errno.ENOSPC, "cache/store/x", OutputError),
@@ -132,3 +134,26 @@ def test_what_a_bundle_rarely_takes_is_not_imported() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     late = {"requests", "urllib3", "rich", "elftools", "cyclonedx", "relenv.download", "relenv.bundle.report"}
     assert not late & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "hint"),
+    [
+        ("bundle --outptu=x", "unrecognized arguments: --outptu=x", "did you mean `--output`?"),
+        ("bundle --formt=zip", "unrecognized arguments: --formt=zip", "did you mean `--format`?"),
+        ("bundle --qqqq", "unrecognized arguments: --qqqq", "`relenv bundle --help` shows how it is called"),
+        ("versions x", "unrecognized arguments: x", "`relenv versions --help` shows how it is called"),
+        ("bundle --format", "argument --format: expected one argument", "`relenv bundle --help` shows how"),
+        ("bundel", "argument COMMAND: invalid choice: 'bundel'", "did you mean `bundle`?"),
+        ("cache pruen", "invalid choice: 'pruen'", "did you mean `prune`?"),
+        ("", "the following arguments are required: COMMAND", "`relenv --help` shows how it is called"),
+    ],
+)
+def test_a_command_line_that_is_wrong_is_a_sentence_and_a_hint(
+    words: str, said: str, hint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split(), {"RELENV_DATA": str(tmp_path / "cache")}) == UsageError.exit_code
+    error, tip = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: ")
+    assert said in error
+    assert tip.startswith(f"hint: {hint}")

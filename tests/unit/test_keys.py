@@ -286,6 +286,10 @@ def test_a_target_wins_and_the_command_line_over_it(tmp_path: Path) -> None:
     assert loaded(tmp_path, text, glibc="2.31").glibc == "2.31"
     with pytest.raises(ConfigError, match="unknown kind of machine `x86-linux`"):
         loaded(tmp_path, "[tool.relenv.target.x86-linux]\n")
+    for name, meant in {"x86_64": "x86_64-linux-gnu", "arm64": "arm64-macos"}.items():
+        with pytest.raises(ConfigError) as caught:
+            loaded(tmp_path, f"[tool.relenv.target.{name}]\n")
+        assert caught.value.hint == f"did you mean `{meant}`?"
     with pytest.raises(ConfigError, match=r"target.arm64-macos has an unknown key `nmae`"):
         loaded(tmp_path, '[tool.relenv.target.arm64-macos]\nnmae = "x"\n')
 
