@@ -159,6 +159,7 @@ def _context(args: argparse.Namespace, environ: Mapping[str, str]) -> Context:
         source_dirs=tuple(source_dirs),
         keep_build=getattr(args, "keep_build", False),
         asked_toolchain=getattr(args, "toolchain", ""),
+        offline=getattr(args, "offline", False),
     )
 
 

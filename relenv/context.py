@@ -11,7 +11,7 @@ import platformdirs
 
 from relenv import toolchain as toolchains
 from relenv.build import Workshop
-from relenv.errors import CacheError
+from relenv.errors import CacheError, SourceError
 from relenv.platforms import Platform, host_platform
 from relenv.settings import FILE as SETTINGS
 from relenv.settings import Settings, load
@@ -38,6 +38,8 @@ class Context:
     keep_build: bool = False
     asked_toolchain: str = ""
     """The toolchain that the command line names."""
+    offline: bool = False
+    """Whether to do without a network."""
 
     @cached_property
     def platform(self) -> Platform:
@@ -82,6 +84,7 @@ class Context:
             fetcher=_Web(context=self),
             environ=self.environ,
             ui=self.ui,
+            offline=self.offline,
         )
 
     def toolchain(self, key: str = "") -> Toolchain:
@@ -89,8 +92,15 @@ class Context:
 
         Raises:
             CacheError: it is not the pinned one, and not here any more.
+            SourceError: it is to be downloaded, and cannot be.
         """
         if key in ("", toolchains.key_for(self.platform)):
+            first = toolchains.pinned(self.platform, self.cache)
+            if self.offline and not first.root.is_dir():
+                raise SourceError(
+                    f"the toolchain {first.name} is not here, and --offline asks no network for it",
+                    hint="`relenv toolchain download` gets it",
+                )
             return toolchains.ensure(self.platform, cache=self.cache, ui=self.ui, environ=self.environ)
         for one in toolchains.present(self.platform, self.cache):
             if key == one.key:

@@ -24,7 +24,7 @@ from relenv.sources import cached_tarball
 from relenv.store import packed_name, remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from packaging.specifiers import SpecifierSet
@@ -138,13 +138,20 @@ def _interpreter_of(context: Context, plan: Plan) -> Interpreter:
     return Interpreter(root=root, version=version, triplet=plan.platform.triplet, key=key)
 
 
-def build_interpreter(context: Context, releases: tuple[Recipe, ...]) -> Interpreter:
+def build_interpreter(
+    context: Context, releases: tuple[Recipe, ...], *, requires: SpecifierSet | None = None
+) -> Interpreter:
     """Return the first of these releases that can be had, from the store or built now.
+
+    Args:
+        context: the edges.
+        releases: those of CPython to choose from, the preferred one first.
+        requires: a project's requires-python: no other is offered where none of these can be had.
 
     Raises:
         SourceError: none of them, or a library they need, can be obtained. BuildError: a build failed.
     """
-    plan = resolve_plan(context, releases)
+    plan = resolve_plan(context, releases, requires=requires)
     interpreter = _interpreter_of(context, plan)
     version, root, key = interpreter.version, interpreter.root, interpreter.key
     context.cache.use(root)
@@ -184,13 +191,18 @@ def key_of(plan: Plan) -> str:
 
 
 def resolve_plan(
-    context: Context, releases: tuple[Recipe, ...], *, aim_of: Callable[[Recipe, str], Recipe] | None = None
+    context: Context,
+    releases: tuple[Recipe, ...],
+    *,
+    requires: SpecifierSet | None = None,
+    aim_of: Callable[[Recipe, str], Recipe] | None = None,
 ) -> Plan:
     """Choose a release of each component that can be obtained, and plan the build.
 
     Args:
         context: the edges.
         releases: those of CPython to choose from, the preferred one first.
+        requires: as of `build_interpreter`.
         aim_of: turns the chosen one into what is to be built with the toolchain of a name.
 
     Raises:
@@ -202,7 +214,7 @@ def resolve_plan(
         return next(recipe for recipe in candidates if recipe.source.sha256 == source.sha256)
 
     # what cannot be had is to be said before all else
-    with _others_named(context, releases):
+    with _others_named(context, releases, requires):
         aim = choose(f"cpython-{series_of(releases[0].version)}", releases)
         if not any(context.cache.store.glob(f"python-{aim.version}-*")):
             context.sources.obtain(aim.source)
@@ -223,26 +235,33 @@ def resolve_plan(
 
 
 @contextmanager
-def _others_named(context: Context, releases: tuple[Recipe, ...]) -> Iterator[None]:
-    """Let an error that says that none of these releases can be obtained say which others can.
-
-    That one is listed somewhere does not mean that it can be had: it is obtained, to know.
-    """
+def _others_named(
+    context: Context, releases: tuple[Recipe, ...], requires: SpecifierSet | None = None
+) -> Iterator[None]:
+    """Let an error that says that none of these releases can be obtained say which others can, and would do."""
     try:
         yield
     except ChecksumError:
         raise
     except SourceError as error:
-        tried = {series_of(recipe.version) for recipe in releases}
-        others = []
-        for series in dict.fromkeys(series_of(recipe.version) for recipe in CPYTHON):
-            if series not in tried:
-                sources = [recipe.source for recipe in CPYTHON if series_of(recipe.version) == series]
-                with suppress(SourceError):
-                    others.append(context.sources.newest(sources).source.version)
-        if others:
-            error.hint = f"these can be had here: {', '.join(others)}\n{error.hint}"
+        admits = Wanted(requires=requires).admits
+        others = [one for one in CPYTHON if one not in releases and admits(one.version)]
+        if versions := _to_be_had(context, others, but={series_of(recipe.version) for recipe in releases}):
+            error.hint = f"these can be had here: {', '.join(versions)}\n{error.hint}"
         raise
+
+
+def _to_be_had(context: Context, recipes: Sequence[Recipe], *, but: Collection[str]) -> list[str]:
+    """Return the versions of those releases that are built, and the newest that can be obtained of other series.
+
+    That one is listed somewhere does not mean that it can be had: it is obtained, to know.
+    """
+    found = {one.version for one in known_versions(context.cache) if one.interpreters}
+    for series in {series_of(recipe.version) for recipe in recipes} - set(but):
+        sources = [recipe.source for recipe in recipes if series_of(recipe.version) == series]
+        with suppress(SourceError):
+            found.add(context.sources.newest(sources).source.version)
+    return [recipe.version for recipe in recipes if recipe.version in found]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ def obtain_interpreter(context: Context, wanted: Wanted) -> Interpreter:
     if interpreter := present(context, wanted):
         return interpreter
     releases, unknown = _releases(wanted)
-    if location := location_for(context):
+    if (location := location_for(context)) and not (context.offline and location.remote):
         try:
             return fetch_interpreter(context, location, wanted)
         except ChecksumError:
@@ -34,7 +34,7 @@ def obtain_interpreter(context: Context, wanted: Wanted) -> Interpreter:
             context.ui.note(f"it cannot be fetched ({error.message}): it is built instead")
     if unknown:
         raise unknown
-    return build_interpreter(context, releases)
+    return build_interpreter(context, releases, requires=wanted.requires)
 
 
 def present(context: Context, wanted: Wanted) -> Interpreter | None:

@@ -109,7 +109,7 @@ class Sources:
         """
         found = self._look(source)
         if isinstance(found, _Missed):
-            raise _refusal(f"{title(source)} cannot be obtained here", [found])
+            raise _refusal(f"{title(source)} {self._lacks('is not', 'cannot be')}", [found])
         return found
 
     def newest(self, candidates: Sequence[Source]) -> Obtained:
@@ -125,7 +125,7 @@ class Sources:
                 return found
             missed.append(found)
         titles = ", ".join(title(source) for source in candidates)
-        raise _refusal(f"none of these can be obtained here: {titles}", missed)
+        raise _refusal(f"none of these {self._lacks('is', 'can be')}: {titles}", missed)
 
     def resolve(self, name: str, candidates: Sequence[Source]) -> Source:
         """Return which release to take of those of a component, newest first.
@@ -151,6 +151,9 @@ class Sources:
             source = self.newest(candidates).source
             record.write(source)
             return source
+
+    def _lacks(self, there: str, obtained: str) -> str:
+        return f"{there} here, and --offline asks no network" if self._offline else f"{obtained} obtained here"
 
     def possible(self, name: str, candidates: Sequence[Source]) -> Sequence[Source]:
         """Return which of a component's releases `resolve` may return as things are: the recorded one, or any."""
