@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from packaging.dependency_groups import resolve_dependency_groups
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
@@ -185,7 +186,7 @@ def load_config(project: Path, overrides: Mapping[str, Any] | None = None, *, tr
     given = _checked(overrides or {}, COMMAND_LINE)
     if not file.is_file():
         if legacy:
-            return _configured(project, {}, given, file)
+            return _configured(project, {}, given, _Said(file=file, given=given))
         listed = ", into which goes what requirements.txt lists" if (project / "requirements.txt").is_file() else ""
         raise ConfigError(
             f"there is no pyproject.toml in {project}",
@@ -198,7 +199,7 @@ def load_config(project: Path, overrides: Mapping[str, Any] | None = None, *, tr
             f"{file} has no [project] table",
             hint='a project needs at least a name and a version there: name = "example", version = "1.0"',
         )
-    return _configured(project, data, _over(_settings(data, file, triplet), given), file)
+    return _configured(project, data, _over(_settings(data, file, triplet), given), _Said(file=file, given=given))
 
 
 def _no_directory(project: Path) -> ConfigError:
@@ -216,8 +217,32 @@ def _no_directory(project: Path) -> ConfigError:
     )
 
 
-def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, Any], file: Path) -> AppConfig:
+@dataclass(frozen=True, kw_only=True)
+class _Said:
+    """Where settings were said, for messages."""
+
+    file: Path
+    """pyproject.toml."""
+    given: Mapping[str, Any]
+    """Those of the command line, by their names in [tool.relenv]."""
+
+    def refusal(self, name: str, what: str, *, hint: str = "") -> ConfigError | UsageError:
+        """Return the error for the value of a key.
+
+        Args:
+            name: the key's.
+            what: what is wrong with it: ``names `x`, which is not there``.
+            hint: what to do about it.
+        """
+        if name in self.given:
+            return UsageError(f"{COMMAND_LINE}: --{KEYS[name].option or name} {what}", hint=hint)
+        return ConfigError(f"{self.file}: tool.relenv.{name} {what}", hint=hint)
+
+
+def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, Any], said: _Said) -> AppConfig:
+    file = said.file
     metadata = _table(data, "project")
+    _refuse_malformed(metadata, file)
     name = metadata.get("name")
     if "project" in data and not (isinstance(name, str) and name):
         raise ConfigError(f"{file}: project.name is missing or no text", hint='name = "example" in [project]')
@@ -234,9 +259,9 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
         formats=tuple(dict.fromkeys(formats)),
         scripts=None if scripts is None else tuple(scripts),
         new_scripts=scripts if isinstance(scripts, dict) else {},
-        extras=_extras(values["extras"], metadata, file),
+        extras=_extras(values["extras"], metadata, said),
         groups=tuple(values["groups"]),
-        group_requires=_groups(values["groups"], data, file),
+        group_requires=_groups(values["groups"], data, said),
         index_url=values["index-url"],
         extra_index_url=tuple(values["extra-index-url"]),
         find_links=tuple(_place(one, project) for one in values["find-links"]),
@@ -246,7 +271,7 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
         lock=values["lock"],
         installer=values["installer"],
         glibc=values["glibc"],
-        include=tuple(_include(one, project, file) for one in values["include"]),
+        include=tuple(_include(one, project, said) for one in values["include"]),
         exclude=tuple(values["exclude"]),
         prune=values["prune"],
         bytecode=values["bytecode"],
@@ -356,6 +381,24 @@ def _nearest(name: str, names: Mapping[str, object], what: str) -> str:
     return f"did you mean `{close[0]}`?" if close else f"{what}: {', '.join(sorted(names))}"
 
 
+def _refuse_malformed(metadata: Mapping[str, Any], file: Path) -> None:
+    """Refuse what is no requirement: a backend says so too, in thirty lines.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    optional = _table(metadata, "optional-dependencies")
+    lists = {"dependencies": metadata.get("dependencies")}
+    lists |= {f"optional-dependencies.{name}": texts for name, texts in optional.items()}
+    for name, texts in lists.items():
+        for text in texts if isinstance(texts, list) else ():
+            try:
+                Requirement(text)
+            except (InvalidRequirement, TypeError) as error:
+                why = str(error).splitlines()[0]
+                raise ConfigError(f"{file}: project.{name} has {text!r}, which is no requirement: {why}") from error
+
+
 def _requires_python(metadata: Mapping[str, Any], file: Path) -> SpecifierSet | None:
     text = metadata.get("requires-python")
     if text is None:
@@ -435,32 +478,37 @@ def _check_icon(icon: str, project: Path, file: Path) -> None:
         raise ConfigError(f"{where}, which is no {'PNG' if icon.endswith('.png') else 'SVG'}")
 
 
-def _include(table: Mapping[str, str], project: Path, file: Path) -> Include:
+def _include(table: Mapping[str, str], project: Path, said: _Said) -> Include:
     source = table["from"].rstrip("/")
     if not (project / source).exists():
-        raise ConfigError(f"{file}: tool.relenv.include names `{source}`, which is not there")
+        raise said.refusal("include", f"names `{source}`, which is not there")
     return Include(source=source, target=table.get("to", source).rstrip("/"))
 
 
-def _groups(names: list[str], data: Mapping[str, Any], file: Path) -> tuple[str, ...]:
+OTHER_GROUPS = (("poetry", "group"), ("pdm", "dev-dependencies"))
+"""Tables in [tool] for groups that one program alone knows, as it did before there was a standard."""
+
+
+def _groups(names: list[str], data: Mapping[str, Any], said: _Said) -> tuple[str, ...]:
     if not names:
         return ()
     table = _table(data, "dependency-groups")
     known = {canonicalize_name(name): name for name in table}
     for name in names:
         if canonicalize_name(name) not in known:
-            raise ConfigError(
-                f"{file}: tool.relenv.groups names `{name}`, which [dependency-groups] lacks",
-                hint=_nearest(name, table, "it has") if table else "PEP 735 tells what belongs there",
-            )
+            other = next((".".join(path) for path in OTHER_GROUPS if name in _table(data, "tool", *path)), "")
+            ours = _nearest(name, table, "it has") if table else "PEP 735 tells what belongs there"
+            hint = f"it is in [tool.{other}], which nothing but {other.partition('.')[0]} reads: {ours}"
+            wrong = f"names `{name}`, which [dependency-groups] lacks"
+            raise said.refusal("groups", wrong, hint=hint if other else ours)
     try:
         return resolve_dependency_groups(table, *names)
     except (ValueError, TypeError, LookupError, ExceptionGroup) as error:
         first = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
-        raise ConfigError(f"{file}: [dependency-groups] is not in order: {str(first).splitlines()[0]}") from error
+        raise ConfigError(f"{said.file}: [dependency-groups] is not in order: {str(first).splitlines()[0]}") from error
 
 
-def _extras(names: list[str], metadata: Mapping[str, Any], file: Path) -> tuple[str, ...]:
+def _extras(names: list[str], metadata: Mapping[str, Any], said: _Said) -> tuple[str, ...]:
     extras = tuple(names)
     known = metadata.get("optional-dependencies")
     dynamic = metadata.get("dynamic")
@@ -471,5 +519,5 @@ def _extras(names: list[str], metadata: Mapping[str, Any], file: Path) -> tuple[
         if canonicalize_name(extra) not in canonical:
             close = difflib.get_close_matches(extra, known, n=1)
             hint = f"did you mean `{close[0]}`?" if close else f"it has: {', '.join(sorted(known)) or 'none'}"
-            raise ConfigError(f"{file}: tool.relenv.extras names `{extra}`, which the project lacks", hint=hint)
+            raise said.refusal("extras", f"names `{extra}`, which the project lacks", hint=hint)
     return extras

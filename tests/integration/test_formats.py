@@ -446,7 +446,7 @@ def test_scripts_that_are_called_as_others(relenv: Relenv, app: Path, tmp_path: 
         (["--exclude", "*.json"], (3, "would leave out relenv.json, which says what is inside")),
         (["--format", "rar"], (2, "`format` must be one of")),
         (["--format", "run"], (2, "has the ending of zip, and the format is run")),
-        (["--only-binary", ":all:", "--group", "missing"], (3, "`missing`, which [dependency-groups] lacks")),
+        (["--only-binary", ":all:", "--group", "missing"], (2, "`missing`, which [dependency-groups] lacks")),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

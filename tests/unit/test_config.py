@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relenv.bundle.config import load_config
-from relenv.errors import ConfigError
+from relenv.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +61,13 @@ def test_poetry_projects_may_lack_a_project_table(tmp_path: Path) -> None:
         (PROJECT + '[tool.relenv]\nextras = "web"\n', "`extras` must be a list", ""),
         (PROJECT + 'optional-dependencies = { web = [] }\n[tool.relenv]\nextras = ["wbe"]\n', "`wbe`", "`web`"),
         (PROJECT + "[tool]\nrelenv = 3\n", "must be a table", ""),
+        (PROJECT + 'dependencies = ["idna", "idna>=>3"]\n', "project.dependencies has 'idna>=>3', which is no req", ""),
+        (
+            PROJECT + 'optional-dependencies = { web = ["a b"] }\n',
+            "project.optional-dependencies.web has 'a b', which is no requirement: Expected semicolon",
+            "",
+        ),
+        (PROJECT + "dependencies = [3]\n", "project.dependencies has 3, which is no requirement", ""),
         (PROJECT + 'requires-python = "three"\n', "requires-python is not a version range", ""),
     ],
 )
@@ -97,3 +104,16 @@ def test_a_directory_that_is_no_project(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(tmp_path)
     assert caught.value.hint.endswith("into which goes what requirements.txt lists")
+
+
+def test_what_the_command_line_names_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    poetry = '[tool.poetry]\nname = "older"\n[tool.poetry.group.dev.dependencies]\none = "*"\n'
+    _write(tmp_path, poetry)
+    with pytest.raises(UsageError, match=r"^the command line: --group names `dev`, which \[dep") as caught:
+        load_config(tmp_path, {"groups": ["dev"]})
+    assert caught.value.hint.startswith("it is in [tool.poetry.group], which nothing but poetry reads: PEP 735 ")
+    _write(tmp_path, PROJECT + "optional-dependencies = { web = [] }\n")
+    with pytest.raises(UsageError, match=r"^the command line: --extra names `wbe`, which the project lacks$"):
+        load_config(tmp_path, {"extras": ["wbe"]})
+    with pytest.raises(UsageError, match=r"^the command line: --include names `gone`, which is not there$"):
+        load_config(tmp_path, {"include": [{"from": "gone"}]})
