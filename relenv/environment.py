@@ -7,7 +7,6 @@ import fcntl
 import glob
 import itertools
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -23,9 +22,10 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from relenv import pip_shim, process
-from relenv.errors import FULL, ChecksumError, InstallError, OutputError, UsageError, disk_full
+from relenv.errors import FULL, OutputError, UsageError
 from relenv.inside import run_python
 from relenv.manifest import MANIFEST, SBOM
+from relenv.pip_errors import refusal
 from relenv.pip_shim.adopt import is_whole
 from relenv.pip_shim.repair import Deed, libraries
 from relenv.pip_shim.repair import repair as put_in_order
@@ -380,7 +380,8 @@ def pip_install(
         place: what chooses the disk.
 
     Raises:
-        InstallError: pip failed; carries its last error line.
+        InstallError: pip failed; carries its last error line. ChecksumError: it got another file than is locked.
+        OutputError: the disk is full.
     """
     options = (
         "--disable-pip-version-check",
@@ -393,25 +394,7 @@ def pip_install(
     try:
         process.run([*pip, "install", *options, *arguments], env=environ)
     except process.CommandError as error:
-        reasons = [line[7:] for line in error.tail.splitlines() if line.startswith("ERROR: ")]
-        if error.disk_full:
-            raise disk_full(what, place) from error
-        if wrong := re.search(r"DO NOT MATCH THE HASHES.*\n *(\S+)", error.tail):
-            raise wrong_file(wrong[1], error.tail) from error
-        raise InstallError(
-            f"{what} cannot be installed: {reasons[-1] if reasons else f'pip failed ({error.how})'}",
-            detail=error.tail,
-            hint="pip's configuration is honoured: PIP_INDEX_URL, PIP_FIND_LINKS and pip.conf say where it looks",
-        ) from error
-
-
-def wrong_file(package: str, detail: str) -> ChecksumError:
-    """Return the error for a file that is not the one whose checksum was asked for."""
-    return ChecksumError(
-        f"{package} is not the file that is locked: its checksum differs",
-        detail=detail,
-        hint="either the lock is wrong, or somebody has tampered with the file",
-    )
+        raise refusal(what, error, environ=environ, place=place) from error
 
 
 def compile_packages(environment: Environment, root: Path, *, jobs: int) -> None:

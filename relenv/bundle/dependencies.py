@@ -31,8 +31,9 @@ from relenv.bundle.origins import (
 )
 from relenv.bundle.places import offered
 from relenv.bundle.tar import EPOCH
-from relenv.environment import Environment, installed, pip_install, wrong_file
+from relenv.environment import Environment, installed, pip_install
 from relenv.errors import ChecksumError, ConfigError, HostError, InstallError, disk_full
+from relenv.pip_errors import wrong_file
 from relenv.plan import KEY_LENGTH
 from relenv.store import write_text
 from relenv.ui import working
@@ -486,7 +487,7 @@ def _uv(site: Site, command: str, root: Path, *arguments: str | Path) -> None:
         )
         raise InstallError(
             f"{site.label} cannot be installed: {reason}",
-            detail=error.tail,
+            detail=error.tail if reason.endswith(" ...") else "",
             hint="uv's configuration is honoured: UV_INDEX_URL and its like; installer = pip does without uv",
         ) from error
 
