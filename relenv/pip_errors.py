@@ -37,6 +37,8 @@ class Kind:
 
 
 ALL = re.compile(r"(?s).+")
+OUTPUT = re.compile(r"(?s)(?:\[\d+ lines of output\]\n)?((?:(?!lines of output\]).)*?)\n *\[end of output\]")
+"""What a program that pip ran has printed; pip's last lines may begin in the middle of it."""
 NETWORK = re.compile(r"(?m)^.*(?:Retrying \(|Could not fetch URL|Connection timed out).*$")
 KINDS = (
     Kind(
@@ -45,7 +47,7 @@ KINDS = (
         hint="loosen one of these requirements",
     ),
     Kind(sign=re.compile(r"git clone .* did not run successfully"), shown=re.compile(r"(?m)^ *fatal: .*$")),
-    Kind(sign=re.compile(r"subprocess-exited-with-error|metadata-generation-failed"), shown=ALL, hint=BUILT),
+    Kind(sign=re.compile(r"subprocess-exited-with-error|metadata-generation-failed"), shown=OUTPUT, hint=BUILT),
     Kind(sign=re.compile(r"No matching distribution found|Could not find a version"), shown=NETWORK, hint=INDEXES),
     Kind(sign=re.compile(r"(?m)^ERROR: ")),
     Kind(sign=re.compile(""), shown=ALL, hint=INDEXES),
@@ -73,7 +75,7 @@ def refusal(what: str, error: CommandError, *, environ: Mapping[str, str], place
     shown = kind.shown.findall(text) if kind.shown else []
     return InstallError(
         f"{what} cannot be installed: {reason or f'pip failed ({error.how})'}",
-        detail=shown[-1] if shown else "" if reason else text,
+        detail=shown[-1] if shown else "" if reason and kind.shown is not OUTPUT else text,
         hint=hint,
     )
 

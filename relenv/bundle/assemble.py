@@ -233,7 +233,8 @@ def _site(context: Context, config: AppConfig, interpreter: Interpreter, work: P
     pip, uv = context.cache.root / "pip", context.cache.root / "uv"
     for wheels in (pip, uv):
         context.cache.use(wheels)
-    environ = pip_environ(context.environ, pip) | _pip_settings(config) | {"UV_CACHE_DIR": str(uv)} | compiler | STEADY
+    own = {"UV_CACHE_DIR": str(uv)} | compiler | STEADY | _temporary(work)
+    environ = pip_environ(context.environ, pip) | _pip_settings(config) | own
     label = config.project or config.root.resolve().name
     return Site(
         context=context,
@@ -243,6 +244,25 @@ def _site(context: Context, config: AppConfig, interpreter: Interpreter, work: P
         work=work,
         label=label,
     )
+
+
+LONGEST = 70
+"""Bytes that the path of a directory for temporary files may have: a socket in one in it has 108 (unix(7)).
+
+multiprocessing makes such, of 32 more bytes.
+"""
+
+
+def _temporary(work: Path) -> dict[str, str]:
+    """Have pip, uv and build backends put temporary files where they go with the rest, on the disk that has the room.
+
+    Where that would be too long a path for sockets, the user's own directory stays.
+    """
+    folder = work / "tmp"
+    if len(os.fsencode(folder)) > LONGEST:
+        return {}
+    folder.mkdir()
+    return {"TMPDIR": str(folder)}
 
 
 def _build(site: Site) -> Wheel:

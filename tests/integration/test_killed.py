@@ -67,6 +67,8 @@ def test_killed_at_random(relenv: Relenv, project: Path, data: Path) -> None:
     relenv("bundle", project)
     wanted = sums(project / "out")
     assert wanted.keys() == {"mortal.zip", "mortal.run"}
+    temporary = project / "temporary"
+    temporary.mkdir()
     chance = random.Random(4)  # noqa: S311 - where it is killed, nothing secret
     for number in range(KILLS):
         edit(project, number % 2)
@@ -76,7 +78,7 @@ def test_killed_at_random(relenv: Relenv, project: Path, data: Path) -> None:
         options = ("--refresh",) if number % 4 == 0 else ()
         process = subprocess.Popen(
             [sys.executable, "-m", "relenv", "bundle", project, *options, "-o", f"{project / 'killed'}{os.sep}"],
-            env={**os.environ, "RELENV_DATA": str(data)},
+            env={**os.environ, "RELENV_DATA": str(data), "TMPDIR": str(temporary)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -91,6 +93,7 @@ def test_killed_at_random(relenv: Relenv, project: Path, data: Path) -> None:
     relenv("bundle", project, "--refresh", "-o", f"{project / 'killed'}{os.sep}")
     # nothing half-written is left either
     assert sums(project / "killed") == wanted
+    assert not list(temporary.iterdir())
 
 
 def intact(path: Path) -> None:

@@ -65,8 +65,20 @@ ERROR: Failed to build 'x' when git clone --quiet https://one.invalid/x"""
             "loosen one of these requirements",
             "The conflict is caused by:\n    a 1.0 depends on c==1\n    b 1.0 depends on c==2",
         ),
-        (BROKEN, "Getting requirements to build wheel did not run successfully", BUILT, BROKEN),
-        (f"{BROKEN}\nERROR: Failed to build 'x' when it was", "Failed to build 'x' when it was", BUILT, None),
+        (BROKEN, "Getting requirements to build wheel did not run successfully", BUILT, "      no compiler for you"),
+        (
+            "one\n  two\n  [end of output]\nerror: metadata-generation-failed",
+            "pip failed (exit 1)",
+            BUILT,
+            "one\n  two",
+        ),
+        ("error: subprocess-exited-with-error", "pip failed (exit 1)", BUILT, None),
+        (
+            f"{BROKEN}\nERROR: Failed to build 'x' when it was",
+            "Failed to build 'x' when it was",
+            BUILT,
+            "      no compiler for you",
+        ),
         (
             CLONE,
             "Failed to build 'x' when git clone --quiet https://one.invalid/x",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from relenv.bundle.assemble import _workplace
+from relenv.bundle import assemble
+from relenv.bundle.assemble import LONGEST, _temporary, _workplace
 from relenv.context import Context
 from relenv.environment import hold
 from relenv.ui import open_ui
@@ -13,6 +14,10 @@ from relenv.ui import open_ui
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
+SUN_PATH = 108
+"""Of unix(7)."""
 GONE = 2**22 + 1
 """No process has this number (proc(5), pid_max)."""
 
@@ -31,3 +36,15 @@ def test_what_is_held_stays_whoever_holds_it(tmp_path: Path) -> None:
     with _workplace(context):
         assert not left.exists()
     assert not mine.exists()
+
+
+def test_what_installs_and_builds_has_its_temporary_files_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a socket in a directory of multiprocessing's in one that is as long as it may be has a path that the system takes
+    assert LONGEST + len("/pymp-01234567/listener-01234567") < SUN_PATH
+    monkeypatch.setattr(assemble, "LONGEST", len(str(tmp_path / "tmp")))
+    (tmp_path / "x").mkdir()
+    assert _temporary(tmp_path / "x") == {}
+    assert _temporary(tmp_path) == {"TMPDIR": str(tmp_path / "tmp")}
+    assert (tmp_path / "tmp").is_dir()
