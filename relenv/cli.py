@@ -187,7 +187,7 @@ def _stand_somewhere() -> None:
 
 def _from_os(error: OSError, cache: Path | None) -> RelenvError:
     error = first_of(error)
-    place = error.filename or "a file, or standard output"
+    place = error.filename or (f"a file below {cache} or elsewhere" if cache else "a file")
     if error.errno in IN_CACHE and cache and str(place).startswith(f"{cache.resolve()}{os.sep}"):
         return CacheError(f"{place}: {error.strerror}", hint=IN_CACHE[error.errno])
     if error.errno in FULL:

@@ -21,7 +21,7 @@ from requests.utils import select_proxy
 
 from relenv import process
 from relenv.checksums import mismatch
-from relenv.errors import SourceError
+from relenv.errors import SourceError, naming
 from relenv.store import part_of
 from relenv.texts import shown
 from relenv.ui import working
@@ -298,7 +298,7 @@ class _Transfer:
         if length := _length(response):
             work.expect(offset + length)
         work.reach(offset)
-        with self.part.open("ab" if offset else "wb") as file:
+        with naming(self.part), self.part.open("ab" if offset else "wb") as file:
             received = 0
             for chunk in response.raw.stream(CHUNK, decode_content=False):
                 process.check()

@@ -8,7 +8,12 @@ from __future__ import annotations
 import errno
 import os
 import re
-from typing import ClassVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 class RelenvError(Exception):
@@ -103,6 +108,17 @@ def disk_full(what: object, place: str = "RELENV_DATA") -> OutputError:
         place: what says where that is.
     """
     return OutputError(f"{what}: the disk is full", hint=f"make room, or let {place} be a directory on another disk")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let a full disk name the file that there is no room for: an error of write(2) names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in FULL:
+            error.filename = str(path)
+        raise
 
 
 def first_of(error: OSError) -> OSError:

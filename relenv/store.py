@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from relenv import process
-from relenv.errors import CacheError, OutputError
+from relenv.errors import CacheError, OutputError, naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,7 +227,8 @@ def open_cache(root: Path) -> Cache:
         if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
             raise CacheError(f"the cache {root} is not writable", hint=HINT)
         if MARKER not in names:
-            (root / TAG).write_text(TAG_TEXT)
+            with naming(root / TAG):
+                (root / TAG).write_text(TAG_TEXT)
             # Last, and by rename: two that open an empty cache at once write the same.
             write_text(root / MARKER, json.dumps({"format": FORMAT}) + "\n")
         _check_format(root)
@@ -287,12 +288,13 @@ def write_text(path: Path, text: str, mode: int = 0o644, *, lasting: bool = Fals
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.chmod(mode)
-        if lasting:
-            put_in_place(beside, path)
-        else:
-            beside.replace(path)
+        with naming(path):
+            beside.write_text(text, encoding="utf-8")
+            beside.chmod(mode)
+            if lasting:
+                put_in_place(beside, path)
+            else:
+                beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from relenv import process
-from relenv.errors import SourceError, UnsafeError
+from relenv.errors import SourceError, UnsafeError, naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -118,7 +118,7 @@ def _lay(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
         path.symlink_to(member.linkname)
         return
     content = tar.extractfile(member)
-    with path.open("xb") as file:
+    with naming(path), path.open("xb") as file:
         while content and (chunk := content.read(1 << 20)):
             file.write(chunk)
     path.chmod(0o755 if member.mode & 0o100 else 0o644)

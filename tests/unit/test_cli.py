@@ -7,15 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from relenv.cli import _from_os, _parser, main
 from relenv.errors import CacheError, OutputError, RelenvError, UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from relenv.store import open_cache, write_text
 
 
 @pytest.mark.parametrize(
@@ -34,6 +32,18 @@ def test_an_error_of_the_system_has_its_kind(number: int, place: str, kind: type
     error = _from_os(OSError(number, os.strerror(number), str(tmp_path / place)), tmp_path / "cache")
     assert type(error) is kind
     assert place in error.message
+
+
+def test_a_file_that_there_is_no_room_for_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(path: Path, text: str, encoding: str = "") -> int:  # noqa: ARG001 - its signature
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", write)
+    for attempt in (lambda: write_text(tmp_path / "x", ""), lambda: open_cache(tmp_path / "cache")):
+        with pytest.raises(OSError, match="No space left") as caught:
+            attempt()
+        assert str(caught.value.filename).startswith(str(tmp_path))
+    assert _from_os(OSError(errno.ENOSPC, ""), tmp_path).message.startswith(f"a file below {tmp_path} or elsewhere: ")
 
 
 def gathered(number: int, *names: str) -> shutil.Error:

@@ -394,7 +394,7 @@ def test_a_full_disk_is_said_to_be_one(site: Site, into: Path, monkeypatch: pyte
     monkeypatch.setattr(download._Transfer, "so_far", lambda _: (hashlib.sha256(), 0))
     with pytest.raises(OSError, match="No space left") as caught:
         fetch(site.url, into)
-    assert caught.value.errno == errno.ENOSPC
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(part_of(into)))
     assert not isinstance(caught.value, requests.RequestException)
 
 
