@@ -396,11 +396,13 @@ def _refuse_sources(config: AppConfig, requirements: Sequence[str]) -> None:
         ConfigError: a requirement is in [tool.uv.sources].
     """
     sources = {canonicalize_name(name) for name in (*config.uv_sources, *workspace_sources(config.root))}
+    passed = "--lock" if config.write_lock else f"lock = {config.lock}"
+    heeded = "lock = auto heeds it" if passed == "lock = auto" else f"without {passed} it is heeded"
     for one in map(Requirement, requirements):
         if not one.url and canonicalize_name(one.name) in sources:
             raise ConfigError(
                 f"{one.name} comes from [tool.uv.sources], which nothing but uv's own lock says in full",
-                hint="`uv lock` writes it, and lock = auto heeds it; or require it as NAME @ URL",
+                hint=f"`uv lock` writes that, and {heeded}; or require {one.name} as NAME @ URL",
             )
 
 

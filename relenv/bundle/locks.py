@@ -107,6 +107,8 @@ class Format:
     """The command that brings it up to date."""
     flat: bool = False
     """Whether all is installed whose markers hold, not what requirements lead to."""
+    sources: bool = False
+    """Whether what does not come from an index is told by it alone: the project's wheel has no more than names."""
 
 
 def find_lock(project: Path, lock: str = "auto") -> Path | None:
@@ -199,7 +201,11 @@ def read_lock(
     sets = {"extras": _normal(extras), "dependency_groups": _normal([*groups, *defaults])}
     if form.flat:
         _refuse_foreign(path, data, environment)
-    walk = _Walk(path=path, renew=form.renew, own=own, entries=entries, environment=environment, sets=sets)
+    alone = form.sources and any(one.direct for one in entries if one.name != own)
+    passed = "" if alone else "; lock = none passes it over"
+    walk = _Walk(
+        path=path, renew=form.renew, passed=passed, own=own, entries=entries, environment=environment, sets=sets
+    )
     chosen = walk.all(requirements) if form.flat else walk.reach(requirements)
     return Dependencies.of([entry.line() for entry in chosen], folders={one.folder for one in chosen if one.folder})
 
@@ -236,6 +242,8 @@ def _format_of(path: Path) -> Format | None:
 class _Walk:
     path: Path
     renew: str
+    passed: str
+    """How to do without the lock, where that can be."""
     own: str
     """The project's name."""
     entries: Sequence[Entry]
@@ -311,7 +319,7 @@ class _Walk:
     def _stale(self, why: str) -> ConfigError:
         return ConfigError(
             f"{self.path} does not fit the project: {why}",
-            hint=f"`{self.renew}` brings it up to date; lock = none passes it over",
+            hint=f"`{self.renew}` brings it up to date{self.passed}",
         )
 
 
@@ -605,7 +613,7 @@ def _where(url: str, project: Path) -> dict[str, str]:
 
 FORMATS: dict[str, Format] = {
     "pylock.toml": Format(read=_pylock, renew="relenv bundle --lock", flat=True),
-    "uv.lock": Format(read=_uv, renew="uv lock"),
+    "uv.lock": Format(read=_uv, renew="uv lock", sources=True),
     "poetry.lock": Format(read=_poetry, renew="poetry lock"),
     "pdm.lock": Format(read=_pdm, renew="pdm lock"),
 }

@@ -321,10 +321,16 @@ def test_a_lock_goes_by_what_uv_is_told_if_uv_is_asked_for(relenv: Relenv, proje
 def test_what_only_uv_knows_the_place_of_is_not_taken_from_an_index(relenv: Relenv, project: Path) -> None:
     text = (project / "pyproject.toml").read_text()
     (project / "pyproject.toml").write_text(f"{text}\n[tool.uv.sources]\nrlnvbelow = {{ workspace = true }}\n")
-    for options in ((), ("--lock",)):
+    ways = {
+        (): "lock = auto heeds it",
+        ("--lock",): "without --lock it is heeded",
+        ("--lock-file", "none"): "without lock = none it is heeded",
+    }
+    for options, way in ways.items():
         outcome = relenv("bundle", project, "-o", project.parent / "one", *options, check=False)
         assert outcome.code == 3
         assert "rlnvbelow comes from [tool.uv.sources]" in outcome.errors[0]
+        assert f"`uv lock` writes that, and {way};" in outcome.stderr
     assert not (project / "pylock.toml").exists()
 
 

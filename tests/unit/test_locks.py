@@ -402,6 +402,13 @@ def test_members_of_a_workspace_may_require_its_root_and_each_other(tmp_path: Pa
     assert (found.hashed, found.loose) == (JINJA + MARKUPSAFE, f"example @ {root.as_uri()}\n")
     found = read_lock(lock, ["member"], ENVIRONMENT, own="example")
     assert (found.hashed, found.loose) == ("", f"member @ {(root / 'members/one').as_uri()}\n")
+    # without the lock nobody would know where they are
+    with pytest.raises(ConfigError, match="it lacks more") as caught:
+        read_lock(lock, ["more"], ENVIRONMENT, own="example")
+    assert caught.value.hint == "`uv lock` brings it up to date"
+    with pytest.raises(ConfigError, match="it lacks more") as caught:
+        read_lock(write(tmp_path, "uv.lock", "version = 1\n"), ["more"], ENVIRONMENT, own="example")
+    assert caught.value.hint == "`uv lock` brings it up to date; lock = none passes it over"
 
 
 def test_a_list_must_have_what_extras_ask_for(tmp_path: Path) -> None:
