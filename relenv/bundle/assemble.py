@@ -26,6 +26,7 @@ from relenv.bundle.integration import Program, integrate
 from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_python, packs, trimmed
 from relenv.bundle.locks import find_lock, is_flat, pylock_of, read_lock, workspace_sources
 from relenv.bundle.made import Bundle, Written
+from relenv.bundle.members import build_members
 from relenv.bundle.output import alive, file_name, is_folder, target_of
 from relenv.bundle.prune import MAX, NONE, compile_for, kept
 from relenv.bundle.symbols import drop_debugging
@@ -305,6 +306,9 @@ def _dependencies(site: Site, wheel: Wheel, treatment: Treatment) -> Layer:
     wanted = _exactly(site, wheel, requirements, installer)
     if wanted.empty:
         return trimmed(site.context, site.interpreter, treatment)
+    until = wanted.until if wanted.key else 0
+    if installer.name == "pip":  # uv keeps what it takes to build them
+        wanted = build_members(site, wanted)
 
     def fill(environment: Environment) -> dict[str, str]:
         what = f"what {site.label} needs"
@@ -318,7 +322,7 @@ def _dependencies(site: Site, wheel: Wheel, treatment: Treatment) -> Layer:
     extras = [one for one in sorted(requirements) if wanted.lock and Requirement(one).extras]
     key = wanted.key and json.dumps([installer.glibc(config.glibc), wanted.key, *extras])
     made = layer(site.context, site.interpreter, treatment, key=key, fill=fill, work=site.work)
-    return dataclasses.replace(made, until=wanted.until if wanted.key else 0)
+    return dataclasses.replace(made, until=until)
 
 
 def _refuse_holes(lock: Path, environment: Environment, requirements: Sequence[str], *, but: str) -> None:

@@ -13,7 +13,7 @@ import textwrap
 import time
 import tomllib
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,8 @@ class Dependencies:
     """When to look anew whether these are still the right ones, in seconds since 1970."""
     lock: Path | None = None
     """The file that lists them, where it does not say what needs what."""
+    known: Mapping[str, str] = field(default_factory=dict)
+    """What tells the content of local files from other content, by their lines in `loose`."""
 
     @classmethod
     def of(cls, lines: Iterable[tuple[str, bool]], folders: Iterable[str] = ()) -> Dependencies:
@@ -82,9 +84,10 @@ class Dependencies:
     @property
     def key(self) -> str:
         """What tells them from others; empty if that cannot be known: a directory changes."""
-        if re.search(r"@ file:", self.loose):
+        loose = "".join(f"{self.known.get(line, line)}\n" for line in self.loose.splitlines())
+        if re.search(r"@ file:", loose):
             return ""
-        return json.dumps([sorted(map(_content, self.hashed.splitlines())), self.loose])
+        return json.dumps([sorted(map(_content, self.hashed.splitlines())), loose])
 
     @property
     def empty(self) -> bool:
@@ -102,7 +105,7 @@ class Dependencies:
             lines = [line for line in text.splitlines(keepends=True) if line.startswith("-") or name_of(line) == name]
             return "".join(lines) if any(not line.startswith("-") for line in lines) else ""
 
-        return Dependencies(hashed=part(self.hashed), loose=part(self.loose))
+        return Dependencies(hashed=part(self.hashed), loose=part(self.loose), known=self.known)
 
 
 def _content(line: str) -> str:

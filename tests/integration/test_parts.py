@@ -46,6 +46,18 @@ format = "dir"
 """
 
 
+MEMBER = """\
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "rlnvmember"
+version = "1.0"
+[tool.setuptools]
+py-modules = ["rlnvmember"]
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     root = tmp_path / "layered"
@@ -361,6 +373,40 @@ def test_offline_what_is_kept_will_do(relenv: Relenv, project: Path) -> None:
     outcome = relenv("bundle", project, "--offline", "-o", project.parent / "three", check=False)
     assert outcome.code == 8
     assert "rlnvnowhere" in outcome.errors[0]
+
+
+LOCK = """\
+lock-version = "1.0"
+created-by = "hand"
+packages = [
+    {{ name = "rlnvmember", directory = {{ path = "../member" }} }},
+    {{ name = "rlnvbelow", version = "1.0", wheels = [
+        {{ name = "rlnvbelow-1.0-py3-none-any.whl", path = "{wheel}", hashes = {{ sha256 = "{sha256}" }} }},
+    ] }},
+]
+"""
+
+
+def test_offline_a_directory_that_has_not_changed_will_do(relenv: Relenv, project: Path) -> None:
+    member = project.parent / "member"
+    member.mkdir()
+    (member / "pyproject.toml").write_text(MEMBER)
+    (member / "rlnvmember.py").write_text("word = 'one'\n")
+    wheel = project / "wheels/rlnvbelow-1.0-py3-none-any.whl"
+    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (project / "pylock.toml").write_text(LOCK.format(wheel=wheel.relative_to(project), sha256=sha256))
+    made(relenv, project, "one", "--installer", "pip")
+    wheel.unlink()
+    bundle, told = made(relenv, project, "two", "--installer", "pip", "--offline")
+    assert says(bundle) == "rlnvbelow 1.0"
+    assert "Building rlnvmember" in told
+    assert "Installing" not in told
+    (member / "rlnvmember.py").write_text("word = 'two'\n")
+    options = ("--installer", "pip", "--offline", "-o", project.parent / "three")
+    outcome = relenv("bundle", project, *options, check=False)
+    assert outcome.code == 8
+    assert "No matching distribution found for rlnvbelow==1.0" in outcome.errors[0]
+    assert "no index is asked, for --offline" in outcome.stderr
 
 
 @pytest.mark.parametrize("prune", ["none", "safe", "max"])
