@@ -17,7 +17,7 @@ LAYERS = (
     {"plan"},
     {"process", "ui"},
     {"inside", "store"},
-    {"download", "housekeeping"},
+    {"download", "housekeeping", "pip_errors"},
     {"apt", "index"},
     {"sources", "unpack"},
     {"toolchain"},
