@@ -33,7 +33,7 @@ from relenv.bundle.places import offered
 from relenv.bundle.tar import EPOCH
 from relenv.environment import Environment, installed, pip_install
 from relenv.errors import ChecksumError, ConfigError, HostError, InstallError, disk_full
-from relenv.pip_errors import wrong_file
+from relenv.pip_errors import BUILT, wrong_file
 from relenv.plan import KEY_LENGTH
 from relenv.store import write_text
 from relenv.ui import working
@@ -488,10 +488,14 @@ def _uv(site: Site, command: str, root: Path, *arguments: str | Path) -> None:
         reason = textwrap.shorten(
             error.tail.strip(DECORATION + "\n").removeprefix("error: "), LONGEST, placeholder=" ..."
         )
+        built = re.match(r"Failed to build `(.+?)`", reason)
+        reason = built[0] if built else reason
         raise InstallError(
             f"{site.label} cannot be installed: {reason}",
-            detail=error.tail if reason.endswith(" ...") else "",
-            hint="uv's configuration is honoured: UV_INDEX_URL and its like; installer = pip does without uv",
+            detail=error.tail if reason.endswith(" ...") or built else "",
+            hint=BUILT
+            if built
+            else "uv's configuration is honoured: UV_INDEX_URL and its like; installer = pip does without uv",
         ) from error
 
 
