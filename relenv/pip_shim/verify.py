@@ -47,7 +47,7 @@ UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImp
 """What damage looks like to the modules that read archives; gzip raises an OSError without errno."""
 ZSTD = ("compression.zstd", "backports.zstd")
 """Of Python 3.14 (PEP 784), and for those before."""
-LAYOUT, INDEX, DOCKER = "oci-layout", "index.json", "manifest.json"
+LAYOUT, INDEX, DOCKER, BLOBS = "oci-layout", "index.json", "manifest.json", "blobs/sha256/"
 """What an image layout has besides its blobs (image-spec, image-layout.md); `docker load` goes by the last."""
 LARGEST = 1 << 22
 """Bytes: indexes, manifests and configurations of images have fewer."""
@@ -538,7 +538,9 @@ def _has_layout(path: Path) -> bool:
     """Tell whether a tar is that of an image layout."""
     try:
         with tarfile.open(path, "r:") as tar:
-            return any(posixpath.normpath(member.name) == LAYOUT for member in tar)
+            names = (posixpath.normpath(member.name) for member in tar)
+            # one that is cut short may have lost the first
+            return any(name == LAYOUT or name.startswith(BLOBS) for name in names)
     except tarfile.TarError:
         return False  # whatever else it is, it will be read as far as it goes
 
