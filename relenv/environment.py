@@ -340,15 +340,28 @@ def pip_environ(environ: Mapping[str, str], cache: Path | None = None) -> dict[s
     return {**_without_own_file(clean_environ(environ)), **neutral, **own}
 
 
+def pip_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return a user's own configuration files of pip, what counts more last, whether they are there or not.
+
+    Where PIP_CONFIG_FILE names one that is there, pip reads no other of them; the machine's it reads in any case
+    (https://pip.pypa.io/en/stable/topics/configuration/).
+    """
+    named = environ.get("PIP_CONFIG_FILE")
+    if named and Path(named).exists():
+        return (Path(named),)
+    home = Path(environ.get("HOME") or Path.home())
+    return home / ".pip/pip.conf", Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf"
+
+
 def _without_own_file(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which PIP_CONFIG_FILE names ours: what the user's own says has become variables.
+    """Return an environment in which PIP_CONFIG_FILE names ours: what the user's own say has become variables.
 
     The null device stays: with it pip reads no file at all. So does what is no configuration: pip says why.
     """
     file = environ.get("PIP_CONFIG_FILE", "")
     parser = RawConfigParser()
     try:
-        parser.read([] if file == os.devnull else file, encoding="utf-8")
+        parser.read([] if file == os.devnull else pip_files(environ), encoding="utf-8")
     except (OSError, ValueError, ConfigError):
         return dict(environ)
     said = {

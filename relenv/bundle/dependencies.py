@@ -31,7 +31,7 @@ from relenv.bundle.origins import (
 )
 from relenv.bundle.places import offered
 from relenv.bundle.tar import EPOCH
-from relenv.environment import Environment, installed, pip_install
+from relenv.environment import Environment, installed, pip_files, pip_install
 from relenv.errors import ChecksumError, ConfigError, HostError, InstallError, disk_full
 from relenv.pip_errors import BUILT, wrong_file
 from relenv.plan import KEY_LENGTH
@@ -197,9 +197,8 @@ def _only_uv_is_configured(environ: Mapping[str, str]) -> bool:
 
 
 def _configured(environ: Mapping[str, str]) -> tuple[bool, bool]:
-    home = Path(environ.get("HOME", "/"))
-    user = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    pip = (Path("/etc/pip.conf"), user / "pip/pip.conf", home / ".pip/pip.conf")
+    user = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
+    pip = (Path("/etc/pip.conf"), *pip_files(environ))
     uv = (Path("/etc/uv/uv.toml"), user / "uv/uv.toml")
     places = ((PIP_PLACES, pip), (UV_PLACES, uv))
     found = [any(map(environ.get, names)) or any(path.is_file() for path in files) for names, files in places]

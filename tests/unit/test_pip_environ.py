@@ -54,3 +54,26 @@ def test_no_file_at_all_and_one_that_is_none_are_pips_affair(tmp_path: Path, nam
 
 def test_a_file_that_is_not_there_says_nothing(tmp_path: Path) -> None:
     assert pip_environ({"PIP_CONFIG_FILE": str(tmp_path / "gone")}) == pip_environ({})
+
+
+def test_what_the_users_own_files_say_has_become_variables(tmp_path: Path) -> None:
+    """pip itself passes them over as soon as PIP_CONFIG_FILE names a file that is there."""
+    for place, text in (
+        (".pip/pip.conf", "[global]\nindex-url = https://old.invalid\ncert = /old.pem\n"),
+        (".config/pip/pip.conf", "[global]\nindex-url = https://new.invalid\n[install]\nprefix = /nowhere\n"),
+        ("xdg/pip/pip.conf", "[global]\nindex-url = https://xdg.invalid\n"),
+    ):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_text(text)
+    environ = pip_environ({"HOME": str(tmp_path)})
+    assert environ["PIP_INDEX_URL"] == "https://new.invalid"
+    assert environ["PIP_CERT"] == "/old.pem"
+    assert environ["PIP_PREFIX"] == ""
+    xdg = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "xdg")}
+    assert pip_environ(xdg)["PIP_INDEX_URL"] == "https://xdg.invalid"
+    assert pip_environ({**xdg, "PIP_INDEX_URL": "https://said.invalid"})["PIP_INDEX_URL"] == "https://said.invalid"
+    named = tmp_path / "named.conf"
+    named.write_text("[global]\nretries = 3\n")
+    environ = pip_environ({**xdg, "PIP_CONFIG_FILE": str(named)})
+    assert environ["PIP_RETRIES"] == "3"
+    assert "PIP_INDEX_URL" not in environ
