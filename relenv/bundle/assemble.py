@@ -31,6 +31,7 @@ from relenv.bundle.output import alive, file_name, is_folder, target_of
 from relenv.bundle.prune import MAX, NONE, compile_for, kept
 from relenv.bundle.symbols import drop_debugging
 from relenv.bundle.trial import smoke, try_scripts
+from relenv.bundle.unharmed import unharmed
 from relenv.bundle.uniform import install
 from relenv.bundle.unstarted import Ground
 from relenv.bundle.wheel import Builders, Wheel, build_wheel, compiler_environ, here, marker_environment
@@ -386,7 +387,7 @@ def _write_lock(site: Site, requirements: Sequence[str]) -> Path:
     locker = locker_for(site.context, config)
     if (other := find_lock(config.root)) and other != path:
         ui.warn(f"{path.name} comes before {other.name}, which is not heeded any more")
-    with working(ui, f"Resolving what {site.label} needs"):
+    with working(ui, f"Resolving what {site.label} needs"), unharmed(site.interpreter):
         text = pylock_of(locker.report(site, requirements), config.root, site.interpreter.series)
     write_text(path, text, lasting=True)
     ui.step(f"Wrote {path}")

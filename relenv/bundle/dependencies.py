@@ -31,6 +31,7 @@ from relenv.bundle.origins import (
 )
 from relenv.bundle.places import offered
 from relenv.bundle.tar import EPOCH
+from relenv.bundle.unharmed import unharmed
 from relenv.environment import Environment, installed, pip_files, pip_install
 from relenv.errors import ChecksumError, ConfigError, HostError, InstallError, disk_full
 from relenv.pip_errors import BUILT, wrong_file
@@ -219,7 +220,8 @@ def resolve(site: Site, installer: Installer, requirements: Sequence[str]) -> De
     path = cache.root / "resolutions" / f"{hashlib.sha256(known.encode()).hexdigest()[:KEY_LENGTH]}.json"
     if found := _recorded(path, site.config):
         return found
-    with working(site.context.ui, f"Resolving what {site.label} needs"):
+    # what has no metadata is built for them, by the interpreter itself
+    with working(site.context.ui, f"Resolving what {site.label} needs"), unharmed(site.interpreter):
         found = installer.resolve(site, requirements)
     if found.key:
         path.parent.mkdir(exist_ok=True)

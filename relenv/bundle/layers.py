@@ -29,6 +29,7 @@ from relenv.bundle.content import forget_missing
 from relenv.bundle.formats import DEFLATE
 from relenv.bundle.keys import KEYS
 from relenv.bundle.symbols import drop_debugging
+from relenv.bundle.unharmed import unharmed
 from relenv.checksums import sha256_of
 from relenv.environment import Environment, copy_tree, create, link_file
 from relenv.errors import CacheError, CheckError
@@ -204,7 +205,7 @@ def layer(
 
 def _make_layer(context: Context, interpreter: Interpreter, treatment: Treatment, fill: Fill, root: Path) -> None:
     environment = create(interpreter, root / "environment", share=True)
-    with _unharmed(interpreter):
+    with unharmed(interpreter):
         files = fill(environment)
     own_python(interpreter, environment.root)
     uniform.settle(environment)
@@ -415,36 +416,6 @@ def _resolve_links(root: Path) -> None:
             shutil.copytree(target, path)
         else:
             shutil.copy2(target, path)
-
-
-@contextmanager
-def _unharmed(interpreter: Interpreter) -> Iterator[None]:
-    """Make sure that what runs in the body wrote into no file that an environment shares with the store.
-
-    pip and the shim replace files; but a build script may do anything, and may fail afterwards.
-
-    Raises:
-        CacheError: it happened; the interpreter is removed from the store, and laid out anew next time.
-    """
-    before = dict(_written(interpreter.root))
-    try:
-        yield
-    finally:
-        after = dict(_written(interpreter.root))
-        if changed := [name for name in before if before[name] != after.get(name)]:
-            for one in (interpreter.root, *interpreter.root.parent.glob(f"*-{interpreter.root.name}-*")):
-                remove_tree(one)  # the parts of bundles have the same files
-            raise CacheError(
-                f"installing changed a file of the interpreter in place: {changed[0]}",
-                hint="the cache was put right; a package that does this cannot be bundled",
-            )
-
-
-def _written(root: Path) -> Iterator[tuple[str, tuple[int, int, int]]]:
-    for name, entry in walk(root):
-        status = entry.stat(follow_symlinks=False)
-        if not entry.is_symlink():
-            yield name, (status.st_size, status.st_mtime_ns, status.st_mode)
 
 
 def own_python(interpreter: Interpreter, root: Path) -> None:
