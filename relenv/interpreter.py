@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -218,20 +217,12 @@ def resolve_plan(
         aim = choose(f"cpython-{series_of(releases[0].version)}", releases)
         if not any(context.cache.store.glob(f"python-{aim.version}-*")):
             context.sources.obtain(aim.source)
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        try:
-            chosen = {need: pool.submit(choose, need, LIBRARIES[need]) for need in aim.needs}
-            libraries = {need: future.result() for need, future in chosen.items()}
-            toolchain = context.compiler_for(aim.version)
-            aim = aim_of(aim, toolchain.name) if aim_of else recipe_for(aim.source, toolchain.name)
-            return make_plan(aim, libraries, platform=context.platform, toolchain_key=toolchain.key)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            process.stop()
-            raise
-        finally:
-            pool.shutdown(wait=True)
-            process.resume()
+    with process.pool(4) as pool:
+        chosen = {need: pool.submit(choose, need, LIBRARIES[need]) for need in aim.needs}
+        libraries = {need: future.result() for need, future in chosen.items()}
+        toolchain = context.compiler_for(aim.version)
+        aim = aim_of(aim, toolchain.name) if aim_of else recipe_for(aim.source, toolchain.name)
+        return make_plan(aim, libraries, platform=context.platform, toolchain_key=toolchain.key)
 
 
 @contextmanager

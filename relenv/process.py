@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from relenv import interrupts
@@ -95,30 +95,22 @@ def run(  # noqa: D417 - cwd is what it always is
     """
     words = [os.fspath(word) for word in argv]
     check()
-    sink = log.open("ab") if log else None
+    with log.open("ab") if log else nullcontext() as sink, _missing_named(words[0], cwd):
 
-    def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            words,
-            cwd=cwd,
-            env=None if env is None else dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=sink or subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=tuple(pass_fds),
-            umask=0o022,
-        )
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                words,
+                cwd=cwd,
+                env=None if env is None else dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=sink or subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=tuple(pass_fds),
+                umask=0o022,
+            )
 
-    try:
         status, output = _complete(start, limit)
-    except FileNotFoundError as error:
-        if cwd is not None and not cwd.is_dir():
-            raise
-        raise HostError(f"cannot run {words[0]}: no such program") from error
-    finally:
-        if sink:
-            sink.close()
     check()
     if status == 0:
         return output.decode(errors="replace")
@@ -126,6 +118,17 @@ def run(  # noqa: D417 - cwd is what it always is
     if status is None:
         raise OverdueError(words, limit or 0, text)
     raise CommandError(words, status, text)
+
+
+@contextmanager
+def _missing_named(program: str, cwd: Path | None) -> Iterator[None]:
+    """Let what is not there be the program, unless it is the directory."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise
+        raise HostError(f"cannot run {program}: no such program") from error
 
 
 def _complete(start: Callable[[], subprocess.Popen[bytes]], limit: float | None) -> tuple[int | None, bytes]:

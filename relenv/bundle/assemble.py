@@ -442,9 +442,9 @@ def _programs(root: Path) -> dict[str, tuple[int, int]]:
 
 def _owner(environment: Environment, script: str, *, but: Wheel) -> str:
     """Return which package besides the project's own says that it has a script."""
+    ending = f"/bin/{script}"
     for one in installed(environment):
-        here = f"/bin/{script}"
-        if canonicalize_name(one.name) != but.canonical and any(str(file).endswith(here) for file in one.files or ()):
+        if canonicalize_name(one.name) != but.canonical and any(str(file).endswith(ending) for file in one.files or ()):
             return one.name
     return "another package"
 

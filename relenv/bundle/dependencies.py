@@ -26,6 +26,7 @@ from relenv.bundle.origins import (
     name_of,
     narrowed,
     of_report,
+    ranks,
     several,
     tags_of,
 )
@@ -417,7 +418,7 @@ def _of_each_one(site: Site, hashed: str) -> str:
     if not (open_ones := several(hashed)):
         return hashed
     with suppress(InstallError):  # one before 0.6.15; what else there is it says again
-        return narrowed(hashed, _uv_pylock(site, open_ones, "--no-deps"), _tags(site))
+        return narrowed(hashed, _uv_pylock(site, open_ones, "--no-deps"), _ranks(site))
     return hashed
 
 
@@ -436,12 +437,12 @@ def uv_report(site: Site, requirements: Sequence[str]) -> list[dict[str, Any]]:
                 hint="pip install -U uv, or installer = pip",
             ) from error
         raise
-    tags = _tags(site)
-    return [as_pip_reports(package, site.work, tags) for package in packages]
+    best = _ranks(site)
+    return [as_pip_reports(package, site.work, best) for package in packages]
 
 
-def _tags(site: Site) -> list[Tag]:
-    return tags_of(site.interpreter.series, site.interpreter.triplet.partition("-")[0])
+def _ranks(site: Site) -> dict[Tag, int]:
+    return ranks(tags_of(site.interpreter.series, site.interpreter.triplet.partition("-")[0]))
 
 
 def _uv_pylock(site: Site, requirements: str, *options: str) -> list[dict[str, Any]]:

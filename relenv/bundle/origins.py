@@ -17,7 +17,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from relenv.checksums import sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 HASH = re.compile(r"\s--hash=(\w+):(\w+)")
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
@@ -77,15 +77,14 @@ def of_report(report: Iterable[Mapping[str, Any]], requirements: str) -> dict[st
     return found
 
 
-def narrowed(requirements: str, offered: Iterable[Mapping[str, Any]], tags: Sequence[Tag]) -> str:
+def narrowed(requirements: str, offered: Iterable[Mapping[str, Any]], best: Mapping[Tag, int]) -> str:
     """Let requirements that allow several files allow the best of those that can be had: a wheel, else an sdist.
 
     Args:
         requirements: with checksums.
         offered: the packages of a pylock.toml (PEP 751): what an index has of them.
-        tags: what this Python can use, the best first.
+        best: of `ranks`.
     """
-    best = {tag: at for at, tag in enumerate(tags)}
     packages: dict[str, Mapping[str, Any]] = {canonicalize_name(package["name"]): package for package in offered}
     lines = [_narrow(line, packages.get(name_of(line), {}), best) for line in requirements.splitlines()]
     return "".join(f"{line}\n" for line in lines)
@@ -97,15 +96,14 @@ def _narrow(line: str, package: Mapping[str, Any], best: Mapping[Tag, int]) -> s
     return f"{HASH.sub('', line).rstrip()} --hash=sha256:{_sha256(chosen)}" if chosen else line
 
 
-def as_pip_reports(package: Mapping[str, Any], folder: Path, tags: Sequence[Tag]) -> dict[str, Any]:
+def as_pip_reports(package: Mapping[str, Any], folder: Path, best: Mapping[Tag, int]) -> dict[str, Any]:
     """Return what uv has chosen as pip's report has it.
 
     Args:
         package: of a pylock.toml (PEP 751) that uv has written.
         folder: where that is.
-        tags: what this Python can use, the best first.
+        best: of `ranks`.
     """
-    best = {tag: at for at, tag in enumerate(tags)}
     direct = package.get("vcs") or package.get("directory") or package.get("archive")
     file: Mapping[str, Any] = direct or _best(_files(package), best) or {}
     info: dict[str, Any] = {"url": file.get("url") or (folder / str(file["path"])).resolve().as_uri()}
@@ -167,6 +165,11 @@ def tags_of(series: str, machine: str) -> list[Tag]:
     platforms.append(f"linux_{machine}")
     python = f"cp{series.replace('.', '')}"
     return [*cpython_tags(version, [python], platforms), *compatible_tags(version, python, platforms)]
+
+
+def ranks(tags: Iterable[Tag]) -> dict[Tag, int]:
+    """Return the place of each of some tags; the best ones come first."""
+    return {tag: at for at, tag in enumerate(tags)}
 
 
 def name_of(line: str) -> str:

@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 MARK = "relenv: failed: "
 TELL = f"""\
 def tell(error):
-    if isinstance(error, ImportError):
-        missing = error.name or ""
-    else:
-        missing = ""
+    missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
     try:
         text = str(error)
     except Exception:
@@ -41,7 +38,7 @@ def tell(error):
     known = {{
         "kind": kind.__qualname__ if kind.__module__ == "builtins" else f"{{kind.__module__}}.{{kind.__qualname__}}",
         "text": text[:2000],
-        "missing": missing if isinstance(error, ModuleNotFoundError) else "",
+        "missing": missing,
         "standard": missing.partition(".")[0] in sys.stdlib_module_names,
         "frames": tuple(frames),
     }}

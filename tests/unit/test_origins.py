@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from packaging.tags import Tag, sys_tags
 
-from relenv.bundle.origins import as_pip_reports, certain, narrowed, of_report, several, tags_of
+from relenv.bundle.origins import as_pip_reports, certain, narrowed, of_report, ranks, several, tags_of
 
 A, B, C, D = (letter * 64 for letter in "abcd")
 FLAVOURS = {"py3-none-any": A, "cp313-cp313-manylinux_2_17_x86_64": B, "cp313-cp313-win_amd64": C}
 TAGS = [Tag("cp313", "cp313", "manylinux_2_17_x86_64"), Tag("cp313", "abi3", "linux_x86_64"), Tag("py3", "none", "any")]
+BEST = ranks(TAGS)
 
 
 def line(*hashes: str, what: str = "one==1.0") -> str:
@@ -45,7 +46,7 @@ def split(wheel: str) -> tuple[str, str]:
 def test_of_what_a_lock_allows_and_an_index_has_the_best_is_taken(
     allowed: tuple[str, ...], there: list[dict[str, object]], chosen: str
 ) -> None:
-    found = narrowed(line(*allowed), there, TAGS)
+    found = narrowed(line(*allowed), there, BEST)
     assert found == line(chosen)
     assert certain(found) == {"one": chosen}
 
@@ -61,13 +62,13 @@ def test_of_what_a_lock_allows_and_an_index_has_the_best_is_taken(
     ],
 )
 def test_what_cannot_be_told_stays_as_it_is(requirements: str, there: list[dict[str, object]]) -> None:
-    assert narrowed(requirements, there, TAGS) == requirements
+    assert narrowed(requirements, there, BEST) == requirements
     assert certain(requirements) == {}
 
 
 def test_markers_and_extras_stay() -> None:
     what = "one[x]==1.0 ; python_version >= '3.12'"
-    assert narrowed(line(A, D, what=what), offered("py3-none-any"), TAGS) == line(A, what=what)
+    assert narrowed(line(A, D, what=what), offered("py3-none-any"), BEST) == line(A, what=what)
 
 
 def test_what_has_several_is_asked_for() -> None:
@@ -134,7 +135,7 @@ SUMS_B = {"archive_info": {"hashes": {"sha256": B}}}
 def test_what_uv_chooses_is_reported_as_by_pip(
     package: dict[str, object], info: dict[str, object], *, direct: bool
 ) -> None:
-    found = as_pip_reports({"version": "1", **package, "name": "one"}, Path("/work"), TAGS)
+    found = as_pip_reports({"version": "1", **package, "name": "one"}, Path("/work"), BEST)
     assert found["metadata"] == {"name": "one", "version": "1"}
     assert found["is_direct"] is direct
     assert found["download_info"] == info
