@@ -34,7 +34,7 @@ from relenv.bundle.trial import smoke, try_scripts
 from relenv.bundle.unharmed import unharmed
 from relenv.bundle.uniform import install
 from relenv.bundle.unstarted import Ground
-from relenv.bundle.wheel import Builders, Wheel, build_wheel, compiler_environ, here, marker_environment
+from relenv.bundle.wheel import Wheel, build_wheel, builders_for, compiler_environ, here, marker_environment
 from relenv.environment import Environment, hold, installed, is_held, pip_environ
 from relenv.errors import CheckError, ConfigError, OutputError
 from relenv.manifest import MANIFEST
@@ -270,20 +270,11 @@ def _temporary(work: Path) -> dict[str, str]:
 def _build(site: Site) -> Wheel:
     """Build the project's wheel, and see whether it is for this Python and has the extras that are wanted."""
     config = site.config
-    builders = Builders(
-        context=site.context,
-        interpreter=site.interpreter,
-        environ=site.environ,
-        label=site.label,
-        delegate=config.build_backend,
-        offline=config.offline,
-        refresh=config.refresh,
-    )
     if config.wheel:
         wheel = Wheel.read(config.wheel)
     else:
         with working(site.context.ui, f"Building {site.label}", f"Built {site.label}"):
-            wheel = Wheel.read(build_wheel(config.root, builders, site.work))
+            wheel = Wheel.read(build_wheel(config.root, builders_for(site), site.work))
     if config.wheel and config.project and canonicalize_name(config.project) != wheel.canonical:
         raise ConfigError(f"--wheel {config.wheel} is of {wheel.name}, and the project is {config.project}")
     if not wheel.requires_python.contains(site.interpreter.version):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from relenv.bundle.wheel import Builders, build_wheel
+from relenv.bundle.wheel import build_wheel, builders_for
 from relenv.ui import working
 
 if TYPE_CHECKING:
@@ -50,16 +50,9 @@ def build_members(site: Site, wanted: Dependencies) -> Dependencies:
 
 
 def _build(site: Site, name: str, folder: Path) -> Path:
-    config, work = site.config, site.work / "members" / name
+    work = site.work / "members" / name
     work.mkdir(parents=True)
-    builders = Builders(
-        context=site.context,
-        interpreter=site.interpreter,
-        environ=site.dated,
-        label=name,
-        offline=config.offline,
-        refresh=config.refresh,
-    )
+    builders = dataclasses.replace(builders_for(site), environ=site.dated, label=name, delegate="")
     with working(site.context.ui, f"Building {name}", f"Built {name}"):
         return build_wheel(folder, builders, work)
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from installer.records import RecordEntry
     from installer.utils import Scheme
 
+    from relenv.bundle.dependencies import Site
     from relenv.context import Context
     from relenv.interpreter import Interpreter
     from relenv.toolchain import Toolchain
@@ -137,6 +138,19 @@ def compiler_environ(toolchain: Toolchain, python: Path, environ: Mapping[str, s
         "PKG_CONFIG_LIBDIR": environ.get("PKG_CONFIG_LIBDIR") or str(python / "lib" / "pkgconfig"),
         "LDFLAGS": f"-static-libgcc -static-libstdc++ {environ.get('LDFLAGS', '')}".rstrip(),
     }
+
+
+def builders_for(site: Site) -> Builders:
+    """Return what makes the environments for the project's own wheel."""
+    return Builders(
+        context=site.context,
+        interpreter=site.interpreter,
+        environ=site.environ,
+        label=site.label,
+        delegate=site.config.build_backend,
+        offline=site.config.offline,
+        refresh=site.config.refresh,
+    )
 
 
 def build_wheel(project: Path, builders: Builders, work: Path) -> Path:

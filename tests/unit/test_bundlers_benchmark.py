@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +11,13 @@ import pytest
 if TYPE_CHECKING:
     from types import ModuleType
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "bundlers.py"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def bundlers() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bundlers", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bundlers"] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def bundlers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return import_module("bundlers")
 
 
 def row(bundlers: ModuleType, peer: str, seconds: float, **more: Any) -> Any:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
-import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,18 +15,13 @@ from relenv.host import HOST_TOOLS
 if TYPE_CHECKING:
     from types import ModuleType
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "reproducible.py"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def reproducible() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reproducible", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["reproducible"] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def reproducible(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return import_module("reproducible")
 
 
 def test_path_is_another_and_begins_with_compilers_that_fail(reproducible: ModuleType, tmp_path: Path) -> None:
