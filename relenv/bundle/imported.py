@@ -11,10 +11,13 @@ Both print JSON.
 from __future__ import annotations
 
 import ast
+import bz2
 import json
 import re
+import string
 import sys
 import zipfile
+import zlib
 from bisect import bisect_left
 from contextlib import suppress
 from encodings.aliases import aliases
@@ -22,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 LOOSE = re.compile(rb"(?:from|import)\s+([\w.]+)|[\"']([\w.]+)[\"']")
 """What imports look like in a text that is no valid Python of this version."""
@@ -35,7 +38,7 @@ WORDS = frozenset(
     (
         *("strptime", "breakpoint", "popen", "singledispatch", "singledispatchmethod", "deprecated"),
         *("iter_modules", "walk_packages", "iter_importer_modules", "run_path"),
-        *("get_resource_reader", "find_distributions"),
+        *("get_resource_reader", "find_distributions", "IsolatedAsyncioTestCase", "unittest.*"),
     )
 )
 """Names that have the interpreter import something when they are used: see relenv.bundle.reach."""
@@ -45,6 +48,20 @@ RUN_TOGETHER = (b"__pyx_", b"rust_")
 """In modules that Cython and Rust compile, texts may stand side by side with nothing between."""
 PACKED = (b"__pyx_", b"decompress")
 """In a module that Cython compiled, both: its texts may be compressed."""
+ASKED = (b"asyncio.coroutines", b"_is_coroutine")
+"""Both in each such module with a function: it looks there for a mark if it is asked for it, and does without."""
+STREAMS: dict[bytes, Callable[[], zlib._Decompress | bz2.BZ2Decompressor]] = {
+    b"\x78[\x01\x5e\x9c\xda]": zlib.decompressobj,
+    b"BZh[1-9]1AY&SY": bz2.BZ2Decompressor,
+}
+"""How compressed texts begin, for CYTHON_COMPRESS_STRINGS=1 and 2."""
+ALIGNED = 8
+"""Bytes: where those of 90, the default from Cython 3.3 on, may begin. They have no mark."""
+LONG, PRINTABLE = 0x80, string.printable.encode()
+ALWAYS = (b"__main__", b"__name__")
+"""Texts of every module that Cython compiled: by them it is seen that they were read."""
+MOST, TRIED = 1 << 20, 256
+"""Bytes of texts that are read of a module, as what is not compressed follows them, and to see whether they are any."""
 WORDY = re.compile(r"(.*/)?pygments/(lexers|styles)/[^/]+")
 """Sources whose texts are the words of languages, and no names of modules."""
 PROGRAMS = frozenset(("antigravity", "this", "pdb", "profile", "test", "trace", "idlelib", "turtledemo", "lib2to3"))
@@ -72,7 +89,7 @@ class Finder(ast.NodeVisitor):
         base = ".".join([*above, *([node.module] if node.module else [])])
         if base and (self._package or not node.level):
             self._into.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
-        self.words.update(alias.name for alias in node.names)
+        self.words.update(f"{base}.*" if alias.name == "*" else alias.name for alias in node.names)
         if any(ASIDE.fullmatch(alias.name) for alias in node.names):
             self.literals.add(base)
 
@@ -211,7 +228,12 @@ def _of_source(data: bytes) -> tuple[set[str], set[str], set[str]]:
 def _of_binary(data: bytes, modules: set[str]) -> set[str]:
     """Return the modules whose names occur in a compiled module: each part of a name by itself is enough."""
     if all(mark in data for mark in PACKED):
-        return modules - PROGRAMS
+        texts = _unpacked(data)
+        if not texts:
+            return modules - PROGRAMS
+        data += texts
+    if all(mark in data for mark in ASKED):
+        data = data.replace(ASKED[0], b"")
     parts = {part for module in modules for part in module.split(".")}
     words = sorted({match[0] for match in WORD.finditer(data)})
     if any(mark in data for mark in RUN_TOGETHER):
@@ -220,6 +242,55 @@ def _of_binary(data: bytes, modules: set[str]) -> set[str]:
     else:
         there = {part for part in parts if _begins_one(part.encode(), words)}
     return {module for module in modules - PROGRAMS if there.issuperset(module.split("."))}
+
+
+def _unpacked(data: bytes) -> bytes:
+    """Return the texts that Cython has compressed in a module, or nothing where they are not found.
+
+    Source: Cython/Compiler/Code.py, generate_pystring_constants; Cython/Utility/StringTools.c, DecompressString_LZSS.
+    """
+    for start, make in STREAMS.items():
+        for found in re.finditer(start, data):
+            with suppress(zlib.error, OSError):
+                texts = make().decompress(data[found.start() :], MOST)
+                if all(text in texts for text in ALWAYS):
+                    return texts
+    for at in range(0, len(data), ALIGNED):
+        if _is_text(_lzss(data, at, TRIED)):
+            texts = _lzss(data, at, MOST)
+            if all(text in texts for text in ALWAYS):
+                return texts
+    return b""
+
+
+def _is_text(texts: bytes) -> bool:
+    """Tell whether this may be how texts begin: nearly all of it can be read."""
+    return len(texts) >= TRIED and len(texts.translate(None, PRINTABLE)) * 16 < len(texts)
+
+
+def _lzss(data: bytes, at: int, most: int) -> bytes:
+    """Return what is compressed from some place on, as far as it can be."""
+    texts = bytearray()
+    with suppress(IndexError):
+        while len(texts) < most:
+            flags, at = data[at], at + 1
+            for bit in range(8):
+                if flags >> bit & 1:
+                    texts.append(data[at])
+                    at += 1
+                    continue
+                low, high, at = data[at], data[at + 1], at + 2
+                if low < LONG:
+                    back, length = low, high
+                elif high < LONG:
+                    back, length = LONG + (high << 2 & 0x180 | low & 0x7F), high & 0x1F
+                else:
+                    back, length, at = LONG + ((high & 0x7F) << 7 | low & 0x7F), data[at], at + 1
+                start = len(texts) - back - length - 3
+                if start < 0:
+                    return bytes(texts)
+                texts += texts[start : start + length + 3]
+    return bytes(texts)
 
 
 def _begins_one(part: bytes, words: list[bytes]) -> bool:

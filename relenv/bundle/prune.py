@@ -77,6 +77,7 @@ FAMILIES = re.compile(
 )
 """Packages that are loaded by name, one or two of hundreds."""
 SOURCES = "sources for compilers"
+TESTS = rf"{SITE}/([^/]+/)+(tests?/(.+/)?(test_\w+|\w+_test|setup)|conftest)\.pyc?"
 TOOLS = rf"{SITE}/(pip|setuptools|wheel|Cython|pyximport|mesonbuild|scikit_build_core)"
 NUMPY_TOOLS = rf"{SITE}/numpy/(distutils|f2py)|bin/f2py"
 COMPILERS = (
@@ -193,8 +194,14 @@ CUTS: tuple[Cut, ...] = (
         name="tests",
         level=MAX,
         # not the whole directory: what is called so may be something else
-        pattern=rf"{SITE}/([^/]+/)+tests?/(.+/)?(test_\w+|\w+_test|conftest)\.pyc?",
+        pattern=TESTS,
         why="tests that packages ship",
+    ),
+    Cut(
+        name="data of tests",
+        level=MAX,
+        pattern=rf"{SITE}/([^/]+/)+tests?/data",
+        why="what those tests read, unless a source of the package outside them names the directory",
     ),
     Cut(
         name="stubs",
@@ -236,6 +243,7 @@ print("importlib._bootstrap importlib._bootstrap_external")
 
 NAMED = re.compile(rb"['\"/]([\w-]+\.(?:pyi|pyx|pxd|cc?|cpp|hpp|h|f|f90|a|py))['\"]")
 """A file that a source speaks of: `Path(__file__).with_name("template.c")`."""
+NAMED_DATA = re.compile(rb"\btests?['\"/].*\bdata\b")
 EVERYWHERE = frozenset({"__init__.py", "__main__.py", "setup.py", "conftest.py"})
 
 
@@ -248,14 +256,16 @@ def kept(sources: Iterable[tuple[str, bytes]], level: str = SAFE) -> frozenset[s
     """
     rules = {cut.name: re.compile(cut.unless.encode(), re.MULTILINE) for cut in CUTS if cut.unless}
     owners = {cut.name: re.compile(cut.pattern) for cut in CUTS if cut.unless and not cut.bytecode}
-    tools, compilers = re.compile(TOOLS), re.compile(COMPILERS)
+    tools, compilers, tests = re.compile(TOOLS), re.compile(COMPILERS), re.compile(TESTS)
+    inside = re.compile(rf"{SITE}/(.+/)?tests?/")
     compiling = {cut.name for cut in CUTS if cut.compiling}
     cold = {name for cut in CUTS for name in cut.modules.split()}
     found: set[str] = set()
     waiting: dict[frozenset[str], set[str]] = {}
     for path, text in sources:
-        if level == MAX:
+        if level == MAX and not tests.fullmatch(path):
             found |= {_file(path, name.decode()) for name in NAMED.findall(text)} - {""}
+            found |= {_file(path, "data")} if NAMED_DATA.search(text) and not inside.match(path) else set()
         lines = b"\n".join(SPEAKING.findall(text))
         needs = {name for name, rule in rules.items() if rule.search(lines)}
         if not _above(tools, path):

@@ -77,7 +77,6 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "importlib.resources": ("importlib.readers",),
     "logging.config": ("logging.handlers",),
     "sysconfig": ("_sysconfigdata*",),
-    "unittest": ("unittest.async_case",),
     "xml.dom": ("xml.dom.minidom",),
     "xml.sax": ("xml.sax.expatreader",),
     "xmlrpc.client": ("xml.parsers.expat",),
@@ -85,6 +84,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
 }
 WORDS: Mapping[str, tuple[str, ...]] = {
     ".breakpoint": ("pdb",),
+    ".IsolatedAsyncioTestCase": ("unittest.async_case",),
     ".deprecated": ("inspect",),
     ".find_distributions": ("importlib.metadata",),
     ".get_resource_reader": ("importlib.readers",),
@@ -95,6 +95,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     ".singledispatch": ("typing",),
     ".singledispatchmethod": ("typing",),
     ".strptime": ("_strptime",),
+    ".unittest.*": ("unittest.async_case",),
     ".walk_packages": ("inspect",),
 }
 """What is imported once something of these names is used: by the interpreter, or by a module in UNFOLLOWED."""
@@ -110,6 +111,7 @@ UNFOLLOWED: Mapping[str, frozenset[str]] = {
         "os": "subprocess .popen",
         "pkgutil": "inspect .iter_modules .iter_importer_modules .walk_packages",
         "runpy": "pkgutil .run_path",
+        "unittest": "unittest.async_case .IsolatedAsyncioTestCase .unittest.*",
         "warnings": "inspect tracemalloc .deprecated",
         "importlib._bootstrap_external": "importlib.metadata importlib.readers"
         " .find_distributions .get_resource_reader",

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from conftest import AWKWARD, say
 
+from relenv.bundle import imported
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -85,12 +87,24 @@ def _use(env: Path, code: str = CODE) -> Any:
         env.rename(env.with_name(AWKWARD))
 
 
+def _named(env: Path, name: str) -> set[str]:
+    """Return what of some modules `prune = "max"` finds in a compiled one."""
+    (made,) = env.glob(f"lib/python3.*/site-packages/{name}.*.so")
+    assert b"decompress" in made.read_bytes()
+    known, listed = env / "known.json", env / "listed.json"
+    modules = {"colorsys", "asyncio", "sqlite3", "wave"}
+    known.write_text(json.dumps(sorted(modules)))
+    listed.write_text(json.dumps([str(made)]))
+    return modules & {*json.loads(say(env / "bin/python3", "-I", imported.__file__, "uses", known, listed))}
+
+
 @needs_compiler
 def test_the_hosts_compiler_builds_extensions(env: Path, sample: Callable[[str], Path], tmp_path: Path) -> None:
     own = {"PIP_CACHE_DIR": str(tmp_path / "pip")}  # nothing that was built before
     _install(env, "--no-binary", "markupsafe,greenlet", "markupsafe", "greenlet", "cffi", variables=own)
     _install(env, *map(sample, SAMPLES), variables=own)
     assert _use(env)["says"] == SAID
+    assert _named(env, "extension_cython") == {"colorsys"}
 
 
 def test_the_toolchain_builds_extensions(relenv: Relenv, env: Path, sample: Callable[[str], Path]) -> None:

@@ -31,6 +31,9 @@ GOES = {
     f"{SITE}/setuptools/__pycache__/__init__.cpython-313.pyc": SAFE,
     f"{SITE}/setuptools/__init__.py": MAX,
     f"{SITE}/numpy/_core/tests/test_it.py": MAX,
+    f"{SITE}/numpy/_core/tests/data/values.csv": MAX,
+    f"{SITE}/numpy/_core/tests/examples/cython/setup.py": MAX,
+    f"{SITE}/numpy/conftest.py": MAX,
     f"{SITE}/app/py.typed": MAX,
     f"{SITE}/app/core.pyx": MAX,
     f"{SITE}/numpy/f2py/rules.py": MAX,
@@ -176,6 +179,20 @@ def test_what_is_called_test_need_not_be_one() -> None:
         assert goes(f"{SITE}/app/tests/{name}", MAX, frozenset())
     for name in ("tests/__init__.py", "test/core.py", "tests/data.json", "test_it.py"):
         assert not goes(f"{SITE}/app/{name}", MAX, frozenset())
+
+
+def test_data_of_tests_stay_if_something_else_reads_them(tree: Path) -> None:
+    reads, tests = b"path = HERE / 'tests' / 'data' / 'x.csv'", f"{SITE}/app/tests/test_it.py"
+    assert kept([(tests, reads), (f"{SITE}/app/tests/util.py", reads)], MAX) == frozenset()
+    assert kept([(tests, reads), (f"{SITE}/app/a.py", reads)], MAX) == {"file app/data"}
+    for package in ("app", "other"):
+        (tree / SITE / package / "tests/data").mkdir(parents=True)
+        (tree / SITE / package / "tests/data/x.csv").touch()
+    prune(tree, MAX, frozenset({"file app/data"}))
+    assert (tree / SITE / "app/tests/data/x.csv").exists()
+    assert not (tree / SITE / "other").exists()
+    assert "file app/worker.py" not in kept([(tests, b"run('worker.py')")], MAX)
+    assert "file app/worker.py" in kept([(f"{SITE}/app/a.py", b"run('worker.py')")], MAX)
 
 
 def test_launchers_for_windows_go_and_no_other_programs() -> None:

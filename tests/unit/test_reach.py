@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import json
 import subprocess
 import sys
 import sysconfig
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,20 @@ from relenv.bundle.reach import ALSO, START, UNFOLLOWED, WORDS, cut, missing, re
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-KNOWN = ("json", "json.tool", "logging", "logging.handlers", "sqlite3", "xml", "xml.sax", "encodings.shift_jis", "re")
+KNOWN = (
+    *("json", "json.tool", "logging", "logging.handlers", "sqlite3", "xml", "xml.sax", "encodings.shift_jis", "re"),
+    "asyncio",
+)
+
+
+TEXTS = b"It takes what it needs from what is there: " * 6 + b"__main____name____qualname__sqlite3numbers"
+"""Of a module that Cython compiled, without what separates them."""
+
+
+def lzss(text: bytes) -> bytes:
+    """Compress as Cython does, yet with plain bytes alone."""
+    parts = (text[at : at + 8] for at in range(0, len(text), 8))
+    return b"".join(bytes([(1 << len(part)) - 1]) + part for part in parts)
 
 
 def module(*imports: str, aside: tuple[str, ...] = (), words: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -45,6 +60,8 @@ def uses(tmp_path: Path, content: str | bytes, name: str = "app.py") -> set[str]
         ("data.decode('Shift-JIS')\n", {"encodings.shift_jis"}),
         ("open(x).read().strptime(y)\n", {".strptime"}),
         ("from time import strptime as parse\n", {"time", ".strptime"}),
+        ("from unittest import IsolatedAsyncioTestCase\n", {".IsolatedAsyncioTestCase"}),
+        ("from unittest import *\n", {".unittest.*"}),
         ("ctypes.CDLL('libz.so.1')\n", {"/libz.so.1"}),
         ("if TYPE_CHECKING:\n    import sqlite3\nelse:\n    import re\n", {"re"}),
         ("from . import json\nfrom .sqlite3 import x\n", set()),
@@ -63,11 +80,32 @@ def test_what_sources_name(tmp_path: Path, text: str, names: set[str]) -> None:
         (b"\x7fELF\0json\0tool\0", {"json", "json.tool"}),
         (b"\x7fELF\0mysqlite3\0", set()),
         (b"\x7fELF\0__pyx_mysqlite3andmore", {"sqlite3"}),
+        (b"\x7fELF\0__pyx_\0_is_coroutine\0asyncio.coroutines\0", set()),
+        (b"\x7fELF\0__pyx_\0_is_coroutineasyncioasyncio.coroutines\0", {"asyncio"}),
+        (b"\x7fELF\0__pyx_\0asyncio.coroutines\0", {"asyncio"}),
         (b"\x7fELF\0__pyx_ decompress", {*KNOWN, *sys.builtin_module_names}),
+        (b"\x7fELF\0__pyx_ decompress" + zlib.compress(TEXTS), {"sqlite3"}),
+        (b"\x7fELF\0__pyx_ decompress" + bz2.compress(TEXTS), {"sqlite3"}),
+        (b"\x7fELF\0__pyx_ decompression".ljust(64, b"\0") + lzss(TEXTS), {"sqlite3"}),
+        (b"\x7fELF\0__pyx_ decompress" + zlib.compress(b"sqlite3"), {*KNOWN, *sys.builtin_module_names}),
     ],
 )
 def test_what_compiled_modules_name(tmp_path: Path, data: bytes, names: set[str]) -> None:
     assert uses(tmp_path, data, "app.cpython-313-x86_64-linux-gnu.so") - {"re", "_re"} == names - {"re", "_re"}
+
+
+@pytest.mark.parametrize(
+    ("stream", "text"),
+    [
+        (b"\xffabcdefgh\x00\x05\x00", b"abcdefghabc"),
+        (b"\xffabcdefgh\x01-\x02\x04", b"abcdefgh-abcdefg"),
+        (b"".join([b"\xff12345678"] * 20) + b"\x00\x80\x01", b"12345678" * 20 + b"5678"),
+        (b"".join([b"\xff12345678"] * 90) + b"\x00\x80\x84\x03", b"12345678" * 90 + b"345678"),
+        (b"\x00\x01\x00", b""),
+    ],
+)
+def test_references_to_what_came_before(stream: bytes, text: bytes) -> None:
+    assert imported._lzss(stream, 0, 1000) == text
 
 
 def test_a_source_speaks_for_what_was_compiled_of_it(tmp_path: Path) -> None:
@@ -238,8 +276,8 @@ os._exit(0)
         ),
         *("hashlib", "http.server", "importlib.metadata", "importlib.resources", "inspect", "json", "logging.config"),
         *("multiprocessing", "pathlib", "pdb", "pickle", "pkgutil", "platform", "random", "runpy", "sqlite3", "ssl"),
-        *("statistics", "subprocess", "sysconfig", "tempfile", "unittest.mock", "urllib.request", "uuid", "venv"),
-        *("xml.etree.ElementTree", "xml.sax", "xmlrpc.client", "zipfile", "zoneinfo"),
+        *("statistics", "subprocess", "sysconfig", "tempfile", "unittest", "unittest.mock", "urllib.request", "uuid"),
+        *("venv", "xml.etree.ElementTree", "xml.sax", "xmlrpc.client", "zipfile", "zoneinfo"),
     ],
 )
 def test_what_stays_can_be_imported_without_the_rest(modules: Mapping[str, Any], name: str) -> None:
