@@ -39,6 +39,9 @@ WORDS = frozenset(
         *("strptime", "breakpoint", "popen", "singledispatch", "singledispatchmethod", "deprecated"),
         *("iter_modules", "walk_packages", "iter_importer_modules", "run_path"),
         *("get_resource_reader", "find_distributions", "IsolatedAsyncioTestCase", "unittest.*"),
+        *("make_archive", "unpack_archive", "get_archive_formats", "get_unpack_formats"),
+        *("cmdloop", "interact", "InteractiveConsole", "Manager", "XmlListener", "XmlClient"),
+        *("ProcessPoolExecutor", "concurrent.futures.*"),
     )
 )
 """Names that have the interpreter import something when they are used: see relenv.bundle.reach."""
@@ -62,8 +65,8 @@ ALWAYS = (b"__main__", b"__name__")
 """Texts of every module that Cython compiled: by them it is seen that they were read."""
 MOST, TRIED = 1 << 20, 256
 """Bytes of texts that are read of a module, as what is not compressed follows them, and to see whether they are any."""
-WORDY = re.compile(r"(.*/)?pygments/(lexers|styles)/[^/]+")
-"""Sources whose texts are the words of languages, and no names of modules."""
+WORDY = re.compile(r"(.*/)?(pygments/(lexers|styles)/[^/]+|rich/_emoji_codes\.py|markdown_it/(common|presets)/[^/]+)")
+"""Sources whose texts are words of languages, and no names of modules; none of them is a program that an app runs."""
 PROGRAMS = frozenset(("antigravity", "this", "pdb", "profile", "test", "trace", "idlelib", "turtledemo", "lib2to3"))
 """What no compiled module imports, although it may well have the word."""
 
@@ -187,9 +190,10 @@ def uses(paths: Iterable[str], known: Iterable[str]) -> set[str]:
         if not name.endswith(".py"):
             found |= _of_binary(data, modules)
             continue
-        names, texts, words = _of_source(data)
+        names, aside, texts, words = _of_source(data)
         found |= {module for one in names for module in _meant(one, modules)}
         if not WORDY.fullmatch(name):
+            found |= {module for one in aside for module in _meant(one, modules)}
             found |= {module for one in texts for module in _meant(one, modules)}
             found |= {f"-{one}" for one in texts & modules}
         found |= {f".{word}" for word in words & WORDS}
@@ -214,23 +218,23 @@ def _meant(name: str, modules: set[str]) -> Iterator[str]:
         yield module
 
 
-def _of_source(data: bytes) -> tuple[set[str], set[str], set[str]]:
-    """Return what a source names: what it imports, texts, and words."""
+def _of_source(data: bytes) -> tuple[set[str], set[str], set[str], set[str]]:
+    """Return what a source names: what it imports, what it does where it is run as a program, texts, and words."""
     finder = Finder()
     try:
         finder.visit(ast.parse(data))
     except (SyntaxError, ValueError, RecursionError):
         names = {part.decode("latin-1") for found in LOOSE.findall(data) for part in found if part}
-        return names, names, {word for word in WORDS if word.encode() in data}
-    return finder.imports | finder.aside, finder.literals, finder.words
+        return names, set(), names, {word for word in WORDS if word.encode() in data}
+    return finder.imports, finder.aside, finder.literals, finder.words
 
 
 def _of_binary(data: bytes, modules: set[str]) -> set[str]:
-    """Return the modules whose names occur in a compiled module: each part of a name by itself is enough."""
+    """Return the modules whose names occur in a compiled module, each part by itself is enough, and the words."""
     if all(mark in data for mark in PACKED):
         texts = _unpacked(data)
         if not texts:
-            return modules - PROGRAMS
+            return modules - PROGRAMS | {f".{word}" for word in WORDS}
         data += texts
     if all(mark in data for mark in ASKED):
         data = data.replace(ASKED[0], b"")
@@ -241,7 +245,8 @@ def _of_binary(data: bytes, modules: set[str]) -> set[str]:
         there = {part for part in parts if part.encode() in text}
     else:
         there = {part for part in parts if _begins_one(part.encode(), words)}
-    return {module for module in modules - PROGRAMS if there.issuperset(module.split("."))}
+    said = {f".{word}" for word in WORDS if word.encode() in data}
+    return {module for module in modules - PROGRAMS if there.issuperset(module.split("."))} | said
 
 
 def _unpacked(data: bytes) -> bytes:

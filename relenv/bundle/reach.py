@@ -82,20 +82,33 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "xmlrpc.client": ("xml.parsers.expat",),
     "zipfile": ("encodings.cp437",),
 }
+ARCHIVES = ("tarfile", "zipfile", "zlib", "bz2", "lzma")
 WORDS: Mapping[str, tuple[str, ...]] = {
-    ".breakpoint": ("pdb",),
+    ".InteractiveConsole": ("readline",),
     ".IsolatedAsyncioTestCase": ("unittest.async_case",),
+    ".Manager": ("multiprocessing.managers",),
+    ".ProcessPoolExecutor": ("concurrent.futures.process",),
+    ".XmlClient": ("xmlrpc.client",),
+    ".XmlListener": ("xmlrpc.client",),
+    ".breakpoint": ("pdb",),
+    ".cmdloop": ("readline",),
+    ".concurrent.futures.*": ("concurrent.futures.process",),
     ".deprecated": ("inspect",),
     ".find_distributions": ("importlib.metadata",),
+    ".get_archive_formats": ARCHIVES,
     ".get_resource_reader": ("importlib.readers",),
+    ".get_unpack_formats": ARCHIVES,
+    ".interact": ("readline",),
     ".iter_importer_modules": ("inspect",),
     ".iter_modules": ("inspect",),
+    ".make_archive": ARCHIVES,
     ".popen": ("subprocess",),
     ".run_path": ("pkgutil",),
     ".singledispatch": ("typing",),
     ".singledispatchmethod": ("typing",),
     ".strptime": ("_strptime",),
     ".unittest.*": ("unittest.async_case",),
+    ".unpack_archive": ARCHIVES,
     ".walk_packages": ("inspect",),
 }
 """What is imported once something of these names is used: by the interpreter, or by a module in UNFOLLOWED."""
@@ -105,12 +118,22 @@ UNFOLLOWED: Mapping[str, frozenset[str]] = {
         # for whoever sits before the interpreter: >>> and help()
         "site": "pydoc readline rlcompleter _pyrepl locale",
         "_sitebuiltins": "pydoc _pyrepl",
-        "pydoc": "pydoc_data",
-        # for a single function: see WORDS
+        "pydoc": "pydoc_data .interact",
+        "pdb": "readline .cmdloop .interact",
+        # for a single function or class: see WORDS
+        "cmd": "readline .cmdloop",
+        "code": "readline .interact .InteractiveConsole",
+        "concurrent.futures": "concurrent.futures.process .ProcessPoolExecutor .concurrent.futures.*",
+        "multiprocessing.connection": "xmlrpc .XmlClient .XmlListener",
+        "multiprocessing.context": "multiprocessing.managers .Manager",
+        "multiprocessing.managers": ".XmlClient .XmlListener",
+        "logging": ".Manager",  # a class of its own
         "functools": "typing .singledispatch .singledispatchmethod",
         "os": "subprocess .popen",
         "pkgutil": "inspect .iter_modules .iter_importer_modules .walk_packages",
         "runpy": "pkgutil .run_path",
+        "shutil": "tarfile zipfile zlib bz2 lzma"
+        " .make_archive .unpack_archive .get_archive_formats .get_unpack_formats",
         "unittest": "unittest.async_case .IsolatedAsyncioTestCase .unittest.*",
         "warnings": "inspect tracemalloc .deprecated",
         "importlib._bootstrap_external": "importlib.metadata importlib.readers"

@@ -26,6 +26,7 @@ KNOWN = (
 )
 
 
+ALL = {*KNOWN, *sys.builtin_module_names, *(f".{word}" for word in imported.WORDS)}
 TEXTS = b"It takes what it needs from what is there: " * 6 + b"__main____name____qualname__sqlite3numbers"
 """Of a module that Cython compiled, without what separates them."""
 
@@ -80,14 +81,15 @@ def test_what_sources_name(tmp_path: Path, text: str, names: set[str]) -> None:
         (b"\x7fELF\0json\0tool\0", {"json", "json.tool"}),
         (b"\x7fELF\0mysqlite3\0", set()),
         (b"\x7fELF\0__pyx_mysqlite3andmore", {"sqlite3"}),
+        (b"\x7fELF\0json\0make_archive\0", {"json", ".make_archive"}),
         (b"\x7fELF\0__pyx_\0_is_coroutine\0asyncio.coroutines\0", set()),
         (b"\x7fELF\0__pyx_\0_is_coroutineasyncioasyncio.coroutines\0", {"asyncio"}),
         (b"\x7fELF\0__pyx_\0asyncio.coroutines\0", {"asyncio"}),
-        (b"\x7fELF\0__pyx_ decompress", {*KNOWN, *sys.builtin_module_names}),
+        (b"\x7fELF\0__pyx_ decompress", ALL),
         (b"\x7fELF\0__pyx_ decompress" + zlib.compress(TEXTS), {"sqlite3"}),
         (b"\x7fELF\0__pyx_ decompress" + bz2.compress(TEXTS), {"sqlite3"}),
         (b"\x7fELF\0__pyx_ decompression".ljust(64, b"\0") + lzss(TEXTS), {"sqlite3"}),
-        (b"\x7fELF\0__pyx_ decompress" + zlib.compress(b"sqlite3"), {*KNOWN, *sys.builtin_module_names}),
+        (b"\x7fELF\0__pyx_ decompress" + zlib.compress(b"sqlite3"), ALL),
     ],
 )
 def test_what_compiled_modules_name(tmp_path: Path, data: bytes, names: set[str]) -> None:
@@ -267,6 +269,8 @@ os._exit(0)
             "argparse",
             "asyncio",
             "concurrent.futures",
+            "code",
+            "cmd",
             "csv",
             "ctypes",
             "dataclasses",
@@ -275,9 +279,9 @@ os._exit(0)
             "email",
         ),
         *("hashlib", "http.server", "importlib.metadata", "importlib.resources", "inspect", "json", "logging.config"),
-        *("multiprocessing", "pathlib", "pdb", "pickle", "pkgutil", "platform", "random", "runpy", "sqlite3", "ssl"),
-        *("statistics", "subprocess", "sysconfig", "tempfile", "unittest", "unittest.mock", "urllib.request", "uuid"),
-        *("venv", "xml.etree.ElementTree", "xml.sax", "xmlrpc.client", "zipfile", "zoneinfo"),
+        *("multiprocessing", "pathlib", "pdb", "pickle", "pkgutil", "platform", "random", "runpy", "shutil", "sqlite3"),
+        *("ssl", "statistics", "subprocess", "sysconfig", "tempfile", "unittest", "unittest.mock", "urllib.request"),
+        *("uuid", "venv", "xml.etree.ElementTree", "xml.sax", "xmlrpc.client", "zipfile", "zoneinfo"),
     ],
 )
 def test_what_stays_can_be_imported_without_the_rest(modules: Mapping[str, Any], name: str) -> None:
