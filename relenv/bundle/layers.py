@@ -121,7 +121,7 @@ def trimmed(context: Context, interpreter: Interpreter, treatment: Treatment) ->
 
     Where it is not what most bundles have, the bytecode is taken from theirs.
     """
-    treatment = dataclasses.replace(treatment, keep=pruning.of_interpreter(treatment.keep))
+    treatment = dataclasses.replace(treatment, keep=pruning.of_interpreter(treatment.keep, treatment.prune))
     most = Treatment(prune=pruning.SAFE, bytecode=treatment.bytecode)
     differs = treatment != most and treatment.prune != pruning.NONE
     usual = trimmed(context, interpreter, most) if differs else None
@@ -297,10 +297,11 @@ def _pack(layer: Layer, level: int) -> Path:
 
 
 def prepare(context: Context, interpreter: Interpreter) -> None:
-    """Have in the store what most bundles hold of an interpreter, squeezed: those of the usual settings."""
+    """Have in the store what most bundles hold of an interpreter, squeezed: with the usual settings, and with `max`."""
     usual: dict[str, Any] = {name: KEYS[name].default for name in ("prune", "bytecode", "compression")}
-    below = trimmed(context, interpreter, Treatment(prune=usual["prune"], bytecode=usual["bytecode"]))
-    packs(context, below, usual["compression"])
+    for level in (usual["prune"], pruning.MAX):
+        below = trimmed(context, interpreter, Treatment(prune=level, bytecode=usual["bytecode"]))
+        packs(context, below, usual["compression"])
 
 
 def digests(tree: Path, layer: Layer) -> dict[str, str]:

@@ -45,6 +45,8 @@ class Cut:
     """Whether only bytecode goes: the module still works, from source."""
     compiling: bool = False
     """Whether it stays where something compiles as it runs, see COMPILES."""
+    interpreter: bool = True
+    """Whether something of it may be in an interpreter, to which nothing was installed."""
     unless: str = ""
     """What keeps it, in the sources of anything else: a regular expression."""
 
@@ -178,6 +180,7 @@ CUTS: tuple[Cut, ...] = (
     Cut(
         name="setuptools",
         level=MAX,
+        interpreter=False,
         pattern=rf"{SITE}/(setuptools|pkg_resources|_distutils_hack|wheel)(-[^/]+\.dist-info)?"
         rf"|{SITE}/distutils-precedence\.pth|bin/wheel",
         why="what builds packages, even if a package depends on it, unless something imports it",
@@ -186,6 +189,7 @@ CUTS: tuple[Cut, ...] = (
     Cut(
         name="numpy's build tools",
         level=MAX,
+        interpreter=False,
         compiling=True,
         pattern=NUMPY_TOOLS,
         why="what builds packages that use numpy, unless something compiles as it runs",
@@ -386,10 +390,16 @@ def is_cold(path: str, level: str, keep: frozenset[str] = frozenset()) -> bool:
 
 
 @cache
-def of_interpreter(keep: frozenset[str]) -> frozenset[str]:
+def of_interpreter(keep: frozenset[str], level: str) -> frozenset[str]:
     """Return what of `kept` makes a difference to the interpreter itself: its library, and pip with what is in that."""
-    names = {cut.name for cut in CUTS} | {f"import {name}" for cut in CUTS for name in cut.modules.split()}
-    return frozenset(one for one in keep if one in names or one.startswith("import pip."))
+    cuts = [cut for cut in CUTS if cut.interpreter and PRUNE.index(cut.level) <= PRUNE.index(level)]
+    # with `max` all that stays has bytecode, in place of its source
+    cold = {name for cut in cuts if level != MAX or not cut.bytecode for name in cut.modules.split()}
+    made = [cut for cut in cuts if cut.name not in keep]
+    # nor does it matter that one does not take what another takes
+    names = {cut.name for cut in cuts if not any(cut.pattern and cut.pattern == other.pattern for other in made)}
+    names |= {f"import {name}" for name in cold}
+    return frozenset(one for one in keep if one in names or (level != MAX and one.startswith("import pip.")))
 
 
 def forget_frozen(root: Path, series: str) -> None:

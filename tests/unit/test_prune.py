@@ -233,4 +233,7 @@ def test_what_has_no_bytecode_is_told_before_it_goes() -> None:
 
 def test_what_packages_need_of_one_another_is_none_of_the_interpreters_business() -> None:
     kept_back = {"pip", "import mailbox", "import pip._vendor.pygments.lexers.python"}
-    assert of_interpreter(frozenset({*kept_back, "import pygments.lexers.lisp"})) == kept_back
+    keep = frozenset({*kept_back, "import pygments.lexers.lisp", "setuptools"})
+    assert of_interpreter(keep, SAFE) == kept_back
+    assert of_interpreter(keep, MAX) == frozenset()  # pip goes, and what is rarely read has bytecode
+    assert of_interpreter(keep | {"pip, depended on"}, MAX) == {"pip", "pip, depended on"}
