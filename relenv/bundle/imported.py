@@ -3,7 +3,9 @@
 Run as a program by the interpreter of a bundle, so it uses the standard library alone:
 
     python3 imported.py library DIRECTORY     the modules of a standard library, and what each imports
-    python3 imported.py uses LIBRARY LIST     which modules of that the files name that LIST (JSON) lists
+    python3 imported.py uses LIBRARY LIST AT SHARES
+                                              which modules of that the files name that LIST (JSON) lists; of the files
+                                              every SHARESth from the ATth on is looked at
 
 Both print JSON.
 """
@@ -21,11 +23,12 @@ import zlib
 from bisect import bisect_left
 from contextlib import suppress
 from encodings.aliases import aliases
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
 LOOSE = re.compile(rb"(?:from|import)\s+([\w.]+)|[\"']([\w.]+)[\"']")
 """What imports look like in a text that is no valid Python of this version."""
@@ -49,6 +52,8 @@ WORD = re.compile(rb"\w{2,}", re.ASCII)
 """What a compiled module may name: no module of the standard library has a shorter name."""
 RUN_TOGETHER = (b"__pyx_", b"rust_")
 """In modules that Cython and Rust compile, texts may stand side by side with nothing between."""
+CALLS = (b"PyInit_", b"PyImport_", b"PyObject_", b"PyRun_")
+"""One of them is in what has to do with Python: other shared objects import nothing."""
 PACKED = (b"__pyx_", b"decompress")
 """In a module that Cython compiled, both: its texts may be compressed."""
 ASKED = (b"asyncio.coroutines", b"_is_coroutine")
@@ -58,8 +63,8 @@ STREAMS: dict[bytes, Callable[[], zlib._Decompress | bz2.BZ2Decompressor]] = {
     b"BZh[1-9]1AY&SY": bz2.BZ2Decompressor,
 }
 """How compressed texts begin, for CYTHON_COMPRESS_STRINGS=1 and 2."""
-ALIGNED = 8
-"""Bytes: where those of 90, the default from Cython 3.3 on, may begin. They have no mark."""
+ALIGNED = (32, 8)
+"""Bytes: where those of 90, the default from Cython 3.3 on, begin mostly, and may begin. They have no mark."""
 LONG, PRINTABLE = 0x80, string.printable.encode()
 ALWAYS = (b"__main__", b"__name__")
 """Texts of every module that Cython compiled: by them it is seen that they were read."""
@@ -174,7 +179,7 @@ def library(folder: Path) -> dict[str, dict[str, object]]:
     return found
 
 
-def uses(paths: Iterable[str], known: Iterable[str]) -> set[str]:
+def uses(paths: Collection[str], known: Iterable[str], at: int = 0, shares: int = 1) -> set[str]:
     """Return the modules of the standard library that files name, and with a mark what else counts.
 
     A text that is the name of a module, which may be run as a program: `-json.tool`. Words: `.strptime`. Shared
@@ -183,10 +188,18 @@ def uses(paths: Iterable[str], known: Iterable[str]) -> set[str]:
     Args:
         paths: sources, shared objects, and wheels with such.
         known: the modules.
+        at: which share of the files is looked at.
+        shares: how many there are.
     """
     modules = {*known, *sys.builtin_module_names}
+    single = {path for path in paths if not path.endswith(".whl")}
+    listed = [("", path) for path in _speaking(single)]
+    for path in sorted({*paths} - single):
+        with zipfile.ZipFile(path) as archive:
+            listed += [(path, name) for name in _speaking({*archive.namelist()})]
     found: set[str] = set()
-    for name, data in _contents(paths):
+    for wheel, name in listed[at::shares]:
+        data = _content(wheel, name)
         if not name.endswith(".py"):
             found |= _of_binary(data, modules)
             continue
@@ -198,6 +211,13 @@ def uses(paths: Iterable[str], known: Iterable[str]) -> set[str]:
             found |= {f"-{one}" for one in texts & modules}
         found |= {f".{word}" for word in words & WORDS}
     return found
+
+
+def _content(wheel: str, name: str) -> bytes:
+    if not wheel:
+        return Path(name).read_bytes()
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(name)
 
 
 def _meant(name: str, modules: set[str]) -> Iterator[str]:
@@ -231,6 +251,8 @@ def _of_source(data: bytes) -> tuple[set[str], set[str], set[str], set[str]]:
 
 def _of_binary(data: bytes, modules: set[str]) -> set[str]:
     """Return the modules whose names occur in a compiled module, each part by itself is enough, and the words."""
+    if not any(call in data for call in CALLS):
+        return set()
     if all(mark in data for mark in PACKED):
         texts = _unpacked(data)
         if not texts:
@@ -260,7 +282,7 @@ def _unpacked(data: bytes) -> bytes:
                 texts = make().decompress(data[found.start() :], MOST)
                 if all(text in texts for text in ALWAYS):
                     return texts
-    for at in range(0, len(data), ALIGNED):
+    for at in chain(*(range(0, len(data), step) for step in ALIGNED)):
         if _is_text(_lzss(data, at, TRIED)):
             texts = _lzss(data, at, MOST)
             if all(text in texts for text in ALWAYS):
@@ -303,18 +325,9 @@ def _begins_one(part: bytes, words: list[bytes]) -> bool:
     return place < len(words) and words[place].startswith(part)
 
 
-def _contents(paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield names and contents of sources, and of compiled modules whose source is not beside them."""
-    single = {path for path in paths if not path.endswith(".whl")}
-    for path in _speaking(single):
-        yield path, Path(path).read_bytes()
-    for path in {*paths} - single:
-        with zipfile.ZipFile(path) as archive:
-            for name in _speaking({*archive.namelist()}):
-                yield name, archive.read(name)
-
-
 def _speaking(names: set[str]) -> list[str]:
+    """Return the sources, and the compiled modules whose source is not beside them."""
+
     def is_compiled(name: str) -> bool:
         folder, _, file = name.rpartition("/")
         source = f"{file.partition('.')[0]}.py"
@@ -329,8 +342,8 @@ def main() -> None:
     if sys.argv[1] == "library":
         sys.stdout.write(json.dumps(library(Path(sys.argv[2]))))
     else:
-        known, paths = (json.loads(Path(one).read_bytes()) for one in sys.argv[2:])
-        sys.stdout.write(json.dumps(sorted(uses(paths, known))))
+        known, paths = (json.loads(Path(one).read_bytes()) for one in sys.argv[2:4])
+        sys.stdout.write(json.dumps(sorted(uses(paths, known, *map(int, sys.argv[4:])))))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -173,6 +174,8 @@ LIBRARIES: Mapping[str, str] = {
     "zstd": r"libzstd",
 }
 """The components that are libraries, and how their files in lib/ begin."""
+FEW, SHARES = 64, 4
+"""Files that one process reads as quickly as several do, and processes at most."""
 CERTIFICATES, READER, PLACE = "cacert", "_ssl", "etc/ssl"
 """The component that is none, the module that reads it, and where it is."""
 
@@ -201,7 +204,11 @@ def named(root: Path, modules: Modules, paths: Sequence[Path], work: Path) -> fr
     try:
         known.write_text(json.dumps(sorted(modules)), encoding="utf-8")
         listed.write_text(json.dumps([str(path) for path in paths]), encoding="utf-8")
-        return frozenset(json.loads(run_python(root, imported.__file__, "uses", str(known), str(listed))))
+        shares = min(SHARES, -(-len(paths) // FEW))
+        argv = (imported.__file__, "uses", str(known), str(listed))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            parts = pool.map(lambda at: run_python(root, *argv, str(at), str(shares)), range(shares))
+            return frozenset(name for part in parts for name in json.loads(part))
     finally:
         known.unlink(missing_ok=True)
         listed.unlink(missing_ok=True)

@@ -77,19 +77,20 @@ def test_what_sources_name(tmp_path: Path, text: str, names: set[str]) -> None:
 @pytest.mark.parametrize(
     ("data", "names"),
     [
-        (b"\x7fELF\0json\0sqlite3\0", {"json", "sqlite3"}),
-        (b"\x7fELF\0json\0tool\0", {"json", "json.tool"}),
-        (b"\x7fELF\0mysqlite3\0", set()),
-        (b"\x7fELF\0__pyx_mysqlite3andmore", {"sqlite3"}),
-        (b"\x7fELF\0json\0make_archive\0", {"json", ".make_archive"}),
-        (b"\x7fELF\0__pyx_\0_is_coroutine\0asyncio.coroutines\0", set()),
-        (b"\x7fELF\0__pyx_\0_is_coroutineasyncioasyncio.coroutines\0", {"asyncio"}),
-        (b"\x7fELF\0__pyx_\0asyncio.coroutines\0", {"asyncio"}),
-        (b"\x7fELF\0__pyx_ decompress", ALL),
-        (b"\x7fELF\0__pyx_ decompress" + zlib.compress(TEXTS), {"sqlite3"}),
-        (b"\x7fELF\0__pyx_ decompress" + bz2.compress(TEXTS), {"sqlite3"}),
-        (b"\x7fELF\0__pyx_ decompression".ljust(64, b"\0") + lzss(TEXTS), {"sqlite3"}),
-        (b"\x7fELF\0__pyx_ decompress" + zlib.compress(b"sqlite3"), ALL),
+        (b"\x7fELF\0PyInit_app\0json\0sqlite3\0", {"json", "sqlite3"}),
+        (b"\x7fELF\0json\0sqlite3\0", set()),
+        (b"\x7fELF\0PyInit_app\0json\0tool\0", {"json", "json.tool"}),
+        (b"\x7fELF\0PyInit_app\0mysqlite3\0", set()),
+        (b"\x7fELF\0PyInit_app\0__pyx_mysqlite3andmore", {"sqlite3"}),
+        (b"\x7fELF\0PyInit_app\0json\0make_archive\0", {"json", ".make_archive"}),
+        (b"\x7fELF\0PyInit_app\0__pyx_\0_is_coroutine\0asyncio.coroutines\0", set()),
+        (b"\x7fELF\0PyInit_app\0__pyx_\0_is_coroutineasyncioasyncio.coroutines\0", {"asyncio"}),
+        (b"\x7fELF\0PyInit_app\0__pyx_\0asyncio.coroutines\0", {"asyncio"}),
+        (b"\x7fELF\0PyInit_app\0__pyx_ decompress", ALL),
+        (b"\x7fELF\0PyInit_app\0__pyx_ decompress" + zlib.compress(TEXTS), {"sqlite3"}),
+        (b"\x7fELF\0PyInit_app\0__pyx_ decompress" + bz2.compress(TEXTS), {"sqlite3"}),
+        (b"\x7fELF\0PyInit_app\0__pyx_ decompression".ljust(64, b"\0") + lzss(TEXTS), {"sqlite3"}),
+        (b"\x7fELF\0PyInit_app\0__pyx_ decompress" + zlib.compress(b"sqlite3"), ALL),
     ],
 )
 def test_what_compiled_modules_name(tmp_path: Path, data: bytes, names: set[str]) -> None:
@@ -111,7 +112,7 @@ def test_references_to_what_came_before(stream: bytes, text: bytes) -> None:
 
 
 def test_a_source_speaks_for_what_was_compiled_of_it(tmp_path: Path) -> None:
-    assert uses(tmp_path, b"\x7fELF\0json\0", "app.so") == {"json"}
+    assert uses(tmp_path, b"\x7fELF\0PyInit_app\0json\0", "app.so") == {"json"}
     (tmp_path / "app.py").write_text("import sqlite3\n")
     assert imported.uses([str(tmp_path / "app.py"), str(tmp_path / "app.so")], KNOWN) == {"sqlite3"}
 
@@ -126,6 +127,15 @@ def test_a_wheel_is_looked_into(tmp_path: Path) -> None:
         archive.writestr("app/a.py", "import sqlite3\n")
         archive.writestr("app/data.txt", "import json\n")
     assert imported.uses([str(tmp_path / "app.whl")], KNOWN) == {"sqlite3"}
+
+
+def test_files_are_shared_among_processes(tmp_path: Path) -> None:
+    names = ("json", "sqlite3", "xml", "re")
+    for number in range(400):
+        (tmp_path / f"{number:03}.py").write_text(f"import {names[number % 4]}\n")
+    paths = [str(path) for path in sorted(tmp_path.iterdir())]
+    assert [imported.uses(paths, KNOWN, at, 4) for at in range(4)] == [{name} for name in names]
+    assert imported.uses(paths, KNOWN) == {*names}
 
 
 def test_modules_of_a_library(tmp_path: Path) -> None:
