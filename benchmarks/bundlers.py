@@ -635,7 +635,7 @@ def measure(program: Program, peers: Sequence[Peer], work: Path, python: str, *,
         try:
             measure_builds(peer, place, work, row, runs)
             measure_sizes(peer, place, row)
-            measure_first(peer, place, row, runs)
+            measure_first(peer, place, row, max(runs, starts // 4))
             measure_places(peer, place, row)
         except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
             row.failed = str(error)
@@ -812,8 +812,10 @@ def main() -> None:
     parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=list(PROGRAMS))
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--python", default="/usr/bin/python3", help="the peers' Python (default: %(default)s)")
-    parser.add_argument("--runs", type=int, default=3, help="builds and first starts (default: %(default)s)")
-    parser.add_argument("--starts", type=int, default=30, help="starts in turn (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=3, help="builds of each kind (default: %(default)s)")
+    parser.add_argument(
+        "--starts", type=int, default=30, help="starts in turn, and a quarter as many first ones (default: %(default)s)"
+    )
     parser.add_argument("--work", type=Path, help="a directory to work in, which is kept (default: a temporary one)")
     parser.add_argument(
         "--large", nargs="*", type=int, metavar="MB", help="measure applications of these sizes instead"

@@ -23,6 +23,7 @@ import zlib
 from bisect import bisect_left
 from contextlib import suppress
 from encodings.aliases import aliases
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -195,11 +196,10 @@ def uses(paths: Collection[str], known: Iterable[str], at: int = 0, shares: int 
     single = {path for path in paths if not path.endswith(".whl")}
     listed = [("", path) for path in _speaking(single)]
     for path in sorted({*paths} - single):
-        with zipfile.ZipFile(path) as archive:
-            listed += [(path, name) for name in _speaking({*archive.namelist()})]
+        listed += [(path, name) for name in _speaking({*_opened(path).namelist()})]
     found: set[str] = set()
     for wheel, name in listed[at::shares]:
-        data = _content(wheel, name)
+        data = _opened(wheel).read(name) if wheel else Path(name).read_bytes()
         if not name.endswith(".py"):
             found |= _of_binary(data, modules)
             continue
@@ -209,15 +209,13 @@ def uses(paths: Collection[str], known: Iterable[str], at: int = 0, shares: int 
             found |= {module for one in aside for module in _meant(one, modules)}
             found |= {module for one in texts for module in _meant(one, modules)}
             found |= {f"-{one}" for one in texts & modules}
-        found |= {f".{word}" for word in words & WORDS}
+        found |= {f".{word}" for word in (words | texts) & WORDS}
     return found
 
 
-def _content(wheel: str, name: str) -> bytes:
-    if not wheel:
-        return Path(name).read_bytes()
-    with zipfile.ZipFile(wheel) as archive:
-        return archive.read(name)
+@cache
+def _opened(wheel: str) -> zipfile.ZipFile:
+    return zipfile.ZipFile(wheel)
 
 
 def _meant(name: str, modules: set[str]) -> Iterator[str]:

@@ -63,6 +63,7 @@ def uses(tmp_path: Path, content: str | bytes, name: str = "app.py") -> set[str]
         ("from time import strptime as parse\n", {"time", ".strptime"}),
         ("from unittest import IsolatedAsyncioTestCase\n", {".IsolatedAsyncioTestCase"}),
         ("from unittest import *\n", {".unittest.*"}),
+        ("getattr(shutil, 'make_archive')(x)\n", {".make_archive"}),
         ("ctypes.CDLL('libz.so.1')\n", {"/libz.so.1"}),
         ("if TYPE_CHECKING:\n    import sqlite3\nelse:\n    import re\n", {"re"}),
         ("from . import json\nfrom .sqlite3 import x\n", set()),
