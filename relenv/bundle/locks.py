@@ -12,6 +12,7 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urldefrag, urlsplit, urlunsplit
 
@@ -30,7 +31,6 @@ from relenv.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
-    from pathlib import Path
 
     from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel
 
@@ -207,7 +207,9 @@ def read_lock(
         path=path, renew=form.renew, passed=passed, own=own, entries=entries, environment=environment, sets=sets
     )
     chosen = walk.all(requirements) if form.flat else walk.reach(requirements)
-    return Dependencies.of([entry.line() for entry in chosen], folders={one.folder for one in chosen if one.folder})
+    # beside an sdist that was unpacked they are not there: uv would stop at that, though an index may have the files
+    folders = {one.folder for one in chosen if one.folder and Path(one.folder).is_dir()}
+    return Dependencies.of([entry.line() for entry in chosen], folders=folders)
 
 
 def _refuse_foreign(path: Path, data: Mapping[str, Any], environment: Mapping[str, str]) -> None:

@@ -213,10 +213,16 @@ def test_what_is_required_is_followed(tmp_path: Path, name: str) -> None:
 def test_a_pylock_is_taken_as_it_is(tmp_path: Path) -> None:
     lock = write(tmp_path, "pylock.toml", PYLOCK)
     assert read_lock(lock, ["jinja2"], ENVIRONMENT).hashed == JINJA
+    (tmp_path / "wheels").mkdir()
     links = f"--find-links {(tmp_path / 'wheels').as_uri()}\n"
     with_all = read_lock(lock, ["click"], ENVIRONMENT, own="example", extras=["CLI"], groups=["deploy"])
     assert with_all.hashed == f"{links}click==8.1 --hash={D}\n{JINJA}"
     assert with_all.loose == f"gunicorn @ git+https://example.org/gunicorn@{COMMIT}\n"
+
+
+def test_a_directory_that_did_not_come_along_is_not_looked_into(tmp_path: Path) -> None:
+    lock = write(tmp_path, "pylock.toml", PYLOCK)
+    assert "--find-links" not in read_lock(lock, ["click"], ENVIRONMENT, own="example", extras=["CLI"]).hashed
 
 
 @pytest.mark.parametrize("file", ["wheels = [{", "sdist = {"])
@@ -569,6 +575,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert text == pylock_of(list(reversed(report)), tmp_path, "3.13")
     assert "secret" not in text
     assert str(tmp_path) not in text
+    (tmp_path / "wheels").mkdir()
     found = read_lock(write(tmp_path, "pylock.toml", text), ["jinja2", "babel", "click"], ENVIRONMENT)
     links = f"--find-links {(tmp_path / 'wheels').as_uri()}\n"
     assert found.hashed == f"{links}click==8.1 --hash={D}\njinja2==3.1.6 --hash={A}\n"

@@ -304,6 +304,7 @@ def test_what_is_not_ours_stays(bundle: Path, shell: list[str], tmp_path: Path) 
 def test_what_it_refuses(bundle: Path, shell: list[str], tmp_path: Path) -> None:
     service = bundle / "bin/app-service"
     assert "there is no command start" in call(shell, service, "start", HOME=tmp_path, code=2).stderr
+    assert "there is no command --root" in call(shell, service, "--root", tmp_path, "install", code=2).stderr
     assert "there is no option --x" in call(shell, service, "install", "--x", code=2).stderr
     assert "there is no web: the bundle has app.service" in call(shell, service, "install", "web", code=2).stderr
     assert "--root needs a directory" in call(shell, service, "install", "--root", code=2).stderr
