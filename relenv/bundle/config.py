@@ -283,8 +283,8 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
         build_backend=values["build-backend"],
         smoke=tuple(values["smoke"]),
         oci=_image(values["oci"], project),
-        services=_services(values["service"], file),
-        desktop=_desktop(values["desktop"], project, file),
+        services=_services(values["service"], said),
+        desktop=_desktop(values["desktop"], project, said),
     )
 
 
@@ -362,7 +362,7 @@ def _checked(
     for name, value in settings.items():
         if name not in keys:
             if tables and isinstance(value, dict) and re.fullmatch(tables, name):
-                _checked(value, f"{where}.{name}", keys)
+                _checked(value, _below(where, name), keys)
                 continue
             raise ConfigError(f"{where} has an unknown key `{name}`", hint=_nearest(name, keys, "known keys"))
         shape = keys[name].shape
@@ -372,8 +372,12 @@ def _checked(
                 raise kind(f"{where}: `{name}` {fault}", hint=f"`{name}` must be {shape.what}")
             raise kind(f"{where}: `{name}` must be {shape.what}, not {value!r}")
         if shape.keys:
-            _checked(value, f"{where}.{name}", shape.keys, shape.tables)
+            _checked(value, _below(where, name), shape.keys, shape.tables)
     return settings
+
+
+def _below(where: str, name: str) -> str:
+    return f"{where}, {name}" if where == COMMAND_LINE else f"{where}.{name}"
 
 
 def _nearest(name: str, names: Mapping[str, object], what: str) -> str:
@@ -435,47 +439,53 @@ def _fields(settings: Mapping[str, Any], keys: Mapping[str, Key]) -> dict[str, A
     return {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
 
 
-def _services(settings: Mapping[str, Any] | None, file: Path) -> dict[str, ServiceOptions]:
+def _services(settings: Mapping[str, Any] | None, said: _Said) -> dict[str, ServiceOptions]:
     tables = {name: ServiceOptions(**values) for name, values in _by_name(settings, SERVICE).items()}
     for name, one in tables.items():
         if one.type != "oneshot" and (name or len(tables) == 1):  # that may have several
-            _refuse_settings(one.settings, SERVICE_OWN, "service", name, file)
+            _refuse_settings(one.settings, SERVICE_OWN, "service", name, said)
         if one.type == "oneshot" and one.restart in ("always", "on-success"):
             where = ".".join(filter(None, ("tool.relenv.service", name)))
             raise ConfigError(
-                f"{file}: {where} is of type oneshot, and restart = {one.restart} would never let it end",
+                f"{said.file}: {where} is of type oneshot, and restart = {one.restart} would never let it end",
                 hint="systemd refuses that: leave `restart` out, or choose another type",
             )
     return {name: one for name, one in tables.items() if name or len(tables) == 1}
 
 
-def _desktop(settings: Mapping[str, Any] | None, project: Path, file: Path) -> dict[str, DesktopOptions]:
+def _desktop(settings: Mapping[str, Any] | None, project: Path, said: _Said) -> dict[str, DesktopOptions]:
     tables = {name: DesktopOptions(**values) for name, values in _by_name(settings, DESKTOP).items()}
     for name, one in tables.items():
-        _refuse_settings(one.settings, DESKTOP_OWN, "desktop", name, file)
+        _refuse_settings(one.settings, DESKTOP_OWN, "desktop", name, said)
         if one.icon:
-            _check_icon(one.icon, project, file)
+            _check_icon(one.icon, project, said)
     return tables
 
 
-def _refuse_settings(settings: Mapping[str, str], own: Mapping[str, str], kind: str, name: str, file: Path) -> None:
+def _refuse_settings(settings: Mapping[str, str], own: Mapping[str, str], kind: str, name: str, said: _Said) -> None:
     """Refuse what would stand in a unit or an entry twice, which then is none.
 
     Raises:
-        ConfigError: there is such a setting.
+        ConfigError, UsageError: there is such a setting.
     """
-    where = ".".join(filter(None, ("tool.relenv", kind, name)))
+    given = _table(said.given, kind, "settings")
     for setting in sorted(own.keys() & settings.keys()):
-        raise ConfigError(f"{file}: {where}.settings sets {setting}, which relenv writes itself", hint=own[setting])
+        what = f"sets {setting}, which relenv writes itself"
+        if setting in given:
+            raise UsageError(f"{COMMAND_LINE}: --{kind}-setting {what}", hint=own[setting])
+        where = ".".join(filter(None, ("tool.relenv", kind, name)))
+        raise ConfigError(f"{said.file}: {where}.settings {what}", hint=own[setting])
 
 
-def _check_icon(icon: str, project: Path, file: Path) -> None:
-    where = f"{file}: tool.relenv.desktop: icon names `{icon}`"
+def _check_icon(icon: str, project: Path, said: _Said) -> None:
+    given = _table(said.given, "desktop").get("icon") == icon
+    where = f"{COMMAND_LINE}: --desktop-icon" if given else f"{said.file}: tool.relenv.desktop: icon"
+    kind = UsageError if given else ConfigError
     if not (project / icon).is_file():
-        raise ConfigError(f"{where}, which is not there")
+        raise kind(f"{where} names `{icon}`, which is not there")
     data = (project / icon).read_bytes()
     if not (data.startswith(b"\x89PNG\r\n\x1a\n") if icon.endswith(".png") else b"<svg" in data):
-        raise ConfigError(f"{where}, which is no {'PNG' if icon.endswith('.png') else 'SVG'}")
+        raise kind(f"{where} names `{icon}`, which is no {'PNG' if icon.endswith('.png') else 'SVG'}")
 
 
 def _include(table: Mapping[str, str], project: Path, said: _Said) -> Include:

@@ -158,6 +158,10 @@ NAMES = Shape(
 )
 
 
+PACKAGE = r":(all|none):|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+"""The name of a package (PEP 508), or what pip and uv take for all or none of them."""
+
+
 def _is_scripts(value: object) -> bool:
     if isinstance(value, dict):
         return all(_is_name(name) and not re.fullmatch(TAKEN, name) for name in value) and all(
@@ -655,7 +659,7 @@ KEYS: dict[str, Key] = {
         metavar="PATH|URL",
     ),
     "only-binary": Key(
-        shape=NAMES,
+        shape=listed(PACKAGE, 'a list of packages such as "numpy", or [":all:"]'),
         summary='packages that are installed from wheels or not at all; [":all:"] for all',
         example='[":all:"]',
         default=[],
@@ -671,7 +675,7 @@ KEYS: dict[str, Key] = {
     ),
     "installer": Key(
         shape=choice("auto", "pip", "uv"),
-        summary="what resolves and installs the dependencies: uv where it is, else pip; or one of them",
+        summary="what resolves and installs the dependencies: auto (uv where it is, else pip), pip or uv",
         example='"auto"',
         default="auto",
         metavar="WHICH",
@@ -699,7 +703,7 @@ KEYS: dict[str, Key] = {
     ),
     "prune": Key(
         shape=choice(*PRUNE),
-        summary="what to leave out that an app can do without: nothing, what no app needs, or what few need",
+        summary="what to leave out that an app can do without: none, safe (what no app needs), or max (what few need)",
         example='"safe"',
         default="safe",
         metavar="HOW",
@@ -725,7 +729,7 @@ KEYS: dict[str, Key] = {
     ),
     "compression": Key(
         shape=choice("fast", "default", "small", "store"),
-        summary="how hard to compress",
+        summary="how hard to compress: store (not at all), fast, default or small",
         example='"default"',
         default="default",
         metavar="HOW",

@@ -35,7 +35,7 @@ GOOD: dict[str, list[Any]] = {
     "index-url": ["https://example.org", "http://me:x@127.0.0.1:80/simple", "file:///srv/simple"],
     "extra-index-url": [["https://example.org"]],
     "find-links": [["wheels", "https://example.org"]],
-    "only-binary": [[":all:"]],
+    "only-binary": [[":all:"], ["numpy", "ruamel.yaml"]],
     "lock": ["none", "locks/pylock.toml"],
     "installer": ["uv"],
     "prune": ["none", "max"],
@@ -65,7 +65,7 @@ BAD: dict[str, list[Any]] = {
     "index-url": ["", "example.org/simple", "https://", "ftp://example.org", "https://a b"],
     "extra-index-url": ["https://example.org", ["example.org"], [1]],
     "find-links": ["wheels"],
-    "only-binary": [":all:"],
+    "only-binary": [":all:", ["a b"], [":some:"], ["numpy,scipy"]],
     "lock": ["", True],
     "installer": ["conda", ["pip"]],
     "prune": ["all", False],
@@ -223,6 +223,23 @@ def test_icons_are_there_and_what_they_are_called(tmp_path: Path) -> None:
             loaded(tmp_path, f'[tool.relenv.desktop.one]\nicon = "{name}"\n')
 
 
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (("--service-setting", "ExecStart=x"), "--service-setting sets ExecStart, which relenv writes itself"),
+        (("--desktop-setting", "Exec=x"), "--desktop-setting sets Exec, which relenv writes itself"),
+        (("--desktop-icon", "no.svg"), "--desktop-icon names `no.svg`, which is not there"),
+        (("--service-user", "a b"), "the command line, service: `user` must be"),
+    ],
+)
+def test_what_the_command_line_says_is_not_looked_for_in_the_file(
+    tmp_path: Path, options: tuple[str, str], what: str
+) -> None:
+    with pytest.raises(UsageError, match=what) as caught:
+        loaded(tmp_path, "", **given(*options))
+    assert "pyproject.toml" not in caught.value.message
+
+
 def toml(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(name)} = {toml(one)}" for name, one in value.items()) + "}"
@@ -241,7 +258,7 @@ def test_the_table_of_images_is_merged_key_by_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"tool.relenv.oci has an unknown key `bsae`") as caught:
         loaded(tmp_path, '[tool.relenv.oci]\nbsae = "x"\n')
     assert caught.value.hint == "did you mean `base`?"
-    with pytest.raises(UsageError, match=r"the command line.oci: `path` must be an absolute path"):
+    with pytest.raises(UsageError, match=r"the command line, oci: `path` must be an absolute path"):
         loaded(tmp_path, "", **given("--oci-path", "opt"))
 
 
