@@ -74,10 +74,16 @@ def configured() -> str:
 
 
 def load(backend: str) -> Any:
-    """Import a backend (PEP 517: `module:object.attribute`)."""
+    """Import a backend (PEP 517: `module:object.attribute`).
+
+    Raises:
+        SystemExit: the module has no such object; an AttributeError would say that a hook is not there.
+    """
     module, _, attributes = backend.partition(":")
     found: Any = import_module(module)
     for attribute in filter(None, attributes.split(".")):
+        if not hasattr(found, attribute):
+            raise SystemExit(f"relenv: the build backend {backend} has no {attribute}: is [tool.relenv] spelled right?")
         found = getattr(found, attribute)
     return found
 

@@ -110,6 +110,8 @@ def bundle(wheel: Path, output: Path, settings: Mapping[str, Any]) -> None:
     Raises:
         SystemExit: it failed, and has said why on stderr.
     """
+    if "wheel" in settings:
+        raise SystemExit("relenv: relenv.wheel has no place here: the bundle is made of the wheel that was just built")
     options = [word for name, value in settings.items() if name != "bundle" for word in _words(name, value)]
     # what a hook prints on stdout is the frontend's, and some read it
     with redirect_stdout(sys.stderr):
@@ -127,8 +129,8 @@ def _words(name: str, value: Any) -> Iterator[str]:
     """Yield an option as words of a command line; what there is none of, the command line refuses by name."""
     for one in _values(value):
         false = one.lower() in FALSE
-        if name in flags():
-            yield f"--no-{name}" if false else f"--{name}"
+        if (flag := name.removeprefix("no-")) in flags():
+            yield f"--{flag}" if false is (flag != name) else f"--no-{flag}"
         elif name in SWITCHES:
             yield from () if false else (f"--{name}",)
         else:

@@ -36,7 +36,7 @@ from relenv.bundle.uniform import install
 from relenv.bundle.unstarted import Ground
 from relenv.bundle.wheel import Wheel, build_wheel, builders_for, compiler_environ, here, marker_environment
 from relenv.environment import Environment, hold, installed, is_held, pip_environ
-from relenv.errors import CheckError, ConfigError, OutputError
+from relenv.errors import BuildError, CheckError, ConfigError, OutputError, UsageError
 from relenv.manifest import MANIFEST
 from relenv.obtain import obtain_interpreter
 from relenv.relocate.elf import glibc_floor
@@ -267,11 +267,18 @@ def _temporary(work: Path) -> dict[str, str]:
     return {"TMPDIR": str(folder)}
 
 
+def _given(path: Path) -> Wheel:
+    try:
+        return Wheel.read(path)
+    except BuildError as error:
+        raise UsageError(f"--wheel {path} is no wheel: {error.__cause__}") from error
+
+
 def _build(site: Site) -> Wheel:
     """Build the project's wheel, and see whether it is for this Python and has the extras that are wanted."""
     config = site.config
     if config.wheel:
-        wheel = Wheel.read(config.wheel)
+        wheel = _given(config.wheel)
     else:
         with working(site.context.ui, f"Building {site.label}", f"Built {site.label}"):
             wheel = Wheel.read(build_wheel(config.root, builders_for(site), site.work))

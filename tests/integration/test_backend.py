@@ -218,7 +218,7 @@ def test_setup_py_has_a_command(wheelhouse: Path, links: dict[str, str], tmp_pat
     subprocess.run(
         [python, "-m", "pip", "install", "-q", "setuptools>=70.1", wheel], env=env, check=True, capture_output=True
     )
-    command = [python, "setup.py", "-q", "bdist_relenv", "--options", "format=dir"]
+    command = [python, "setup.py", "-q", "bdist_relenv", "--options", "format=dir smoke='old --there'"]
     done = subprocess.run(command, cwd=root, env=env, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert subprocess.run([root / "dist/relenv/old/bin/old"], check=True, capture_output=True).stdout == b"old\n"
