@@ -117,6 +117,21 @@ def test_damage_is_called_so(shell: str, tmp_path: Path) -> None:
     assert not (tmp_path / "place").exists()
 
 
+@pytest.mark.parametrize("missing", ["tar", "gzip", "tail", "id"])
+def test_a_program_that_is_missing_is_no_damage(missing: str, tmp_path: Path) -> None:
+    program, tools = run_file(tmp_path, "app"), tmp_path / "tools"
+    tools.mkdir()
+    for name in {"id", "find", "mkdir", "tar", "gzip", "tail", "wc", "mv", "rm", "rmdir", "cat", "df"} - {missing}:
+        (tools / name).symlink_to(str(shutil.which(name)))
+    env = {"PATH": str(tools), "RELENV_RUN_DIR": str(tmp_path / "place")}
+    done = subprocess.run(["/bin/sh", program], env=env, capture_output=True, text=True, check=False)
+    assert done.stderr == f"{program}: {missing} is needed to unpack it, and is not in PATH\n"
+    assert done.returncode == 126
+    (tools / missing).symlink_to(str(shutil.which(missing)))
+    done = subprocess.run(["/bin/sh", program, "-c", ""], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_what_works_says_nothing(shell: str, tmp_path: Path) -> None:
     program, base = run_file(tmp_path, "app"), tmp_path / "made/for it/"
