@@ -15,6 +15,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -39,6 +40,8 @@ MARKER = "relenv-cache.json"
 TAG = "CACHEDIR.TAG"
 TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# https://bford.info/cachedir/\n"
 HINT = "set RELENV_DATA to a directory of your own"
+UNSPEAKABLE = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")
+"""What the configuration of apt and of setuptools cannot hold: control characters, and bytes that are no UTF-8."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,8 +213,11 @@ def open_cache(root: Path) -> Cache:
     """Open the cache directory, making it when it is missing or empty.
 
     Raises:
-        CacheError: it cannot be read or written, is no cache of relenv's, or belongs to another user.
+        CacheError: it cannot be read or written, is no cache of relenv's, or belongs to another user; or has a path
+            that other programs could not be told.
     """
+    if UNSPEAKABLE.search(str(root)):
+        raise CacheError(f"the cache {str(root)!r} has control characters in its path, or what is no UTF-8", hint=HINT)
     try:
         root.mkdir(parents=True, exist_ok=True)
         names = {entry.name for entry in root.iterdir()}

@@ -495,3 +495,11 @@ def test_versions_tells_of_profiles(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("days", "said"), [(0.5, "today"), (1.5, "yesterday"), (40, "40 days ago")])
 def test_ages(days: float, said: str) -> None:
     assert ago(NOW - days * DAY, now=NOW) == said
+
+
+@pytest.mark.parametrize("name", ["a\nb", "caf\udce9"])
+def test_a_path_that_cannot_be_written_down_is_refused_at_the_door(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CacheError, match=r"has control characters in its path, or what is no UTF-8"):
+        open_cache(tmp_path / name)
+    assert not any(tmp_path.iterdir())
+    assert open_cache(tmp_path / "caf\u00e9 \u4e16 it's").root.is_dir()
