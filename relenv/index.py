@@ -48,7 +48,9 @@ def download(requirement: str, *, sha256: str, into: Path, what: str, environ: M
                 *("--dest", str(into), "--requirement", str(wanted)),
             ],
             cwd=into,
-            env={name: value for name, value in environ.items() if not name.startswith("PYTHON")},
+            # interrupted, pip leaves its temporary files where they are
+            env={name: value for name, value in environ.items() if not name.startswith("PYTHON")}
+            | {"TMPDIR": str(into)},
         )
     except process.CommandError as error:
         if error.disk_full:

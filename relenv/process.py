@@ -195,11 +195,11 @@ def stop() -> None:
     """End every running command and refuse new ones: the user wants out."""
     _stopping.set()
     with _guard:
-        alive = list(_running)
-    for process in alive:
+        running = list(_running)
+    for process in running:
         _signal(process, signal.SIGTERM)
     until = time.monotonic() + GRACE
-    for process in alive:
+    for process in running:
         _end(process, max(0, until - time.monotonic()))
 
 
@@ -234,6 +234,17 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         os.killpg(process.pid, number)
     except (ProcessLookupError, PermissionError):
         return
+
+
+def alive(pid: int) -> bool:
+    """Tell whether there is a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import secrets
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
@@ -27,7 +25,7 @@ from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link,
 from relenv.bundle.locks import find_lock, is_flat, pylock_of, read_lock, workspace_sources
 from relenv.bundle.made import Bundle, Written
 from relenv.bundle.members import build_members
-from relenv.bundle.output import alive, file_name, is_folder, target_of
+from relenv.bundle.output import file_name, is_folder, target_of
 from relenv.bundle.prune import MAX, NONE, compile_for, kept
 from relenv.bundle.symbols import drop_debugging
 from relenv.bundle.trial import smoke, try_scripts
@@ -35,17 +33,18 @@ from relenv.bundle.unharmed import unharmed
 from relenv.bundle.uniform import install
 from relenv.bundle.unstarted import Ground
 from relenv.bundle.wheel import Wheel, build_wheel, builders_for, compiler_environ, here, marker_environment
-from relenv.environment import Environment, hold, installed, is_held, pip_environ
+from relenv.environment import Environment, installed, pip_environ
 from relenv.errors import BuildError, CheckError, ConfigError, OutputError, UsageError
 from relenv.manifest import MANIFEST
 from relenv.obtain import obtain_interpreter
 from relenv.relocate.elf import glibc_floor
-from relenv.store import remove_tree, try_writing, write_text
+from relenv.store import try_writing, write_text
 from relenv.texts import template
 from relenv.ui import working
+from relenv.workplace import temporary, workplace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from relenv.bundle.config import AppConfig
     from relenv.context import Context
@@ -108,7 +107,7 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
     """
     _prepare(context, config)
     interpreter = obtain_interpreter(context, config.wanted)
-    with _workplace(context) as work:
+    with workplace(context.cache, "bundle") as work:
         site = _site(context, config, interpreter, work)
         wheel = _build(site)
         name = config.name or file_name(config.project or wheel.name)
@@ -213,29 +212,12 @@ def _prepare_output(config: AppConfig) -> None:
         try_writing(Path(config.output).parent, hint=hint)
 
 
-@contextmanager
-def _workplace(context: Context) -> Iterator[Path]:
-    """Give a directory in the cache that is gone afterwards."""
-    for stale in context.cache.work.glob("bundle-*-*"):
-        # it was killed, and could not clean up
-        if not alive(int(stale.name.split("-")[1])) and not is_held(stale):
-            remove_tree(stale)
-    path = context.cache.work / f"bundle-{os.getpid()}-{secrets.token_hex(4)}"
-    path.mkdir(parents=True)
-    lock = hold(path)
-    try:
-        yield path
-    finally:
-        remove_tree(path)
-        os.close(lock)
-
-
 def _site(context: Context, config: AppConfig, interpreter: Interpreter, work: Path) -> Site:
     compiler = compiler_environ(context.toolchain(), interpreter.root, context.environ)
     pip, uv = context.cache.root / "pip", context.cache.root / "uv"
     for wheels in (pip, uv):
         context.cache.use(wheels)
-    own = {"UV_CACHE_DIR": str(uv)} | compiler | STEADY | _temporary(work)
+    own = {"UV_CACHE_DIR": str(uv)} | compiler | STEADY | temporary(work)
     environ = pip_environ(context.environ, pip) | _pip_settings(config) | own
     label = config.project or config.root.resolve().name
     return Site(
@@ -246,25 +228,6 @@ def _site(context: Context, config: AppConfig, interpreter: Interpreter, work: P
         work=work,
         label=label,
     )
-
-
-LONGEST = 70
-"""Bytes that the path of a directory for temporary files may have: a socket in one in it has 108 (unix(7)).
-
-multiprocessing makes such, of 32 more bytes.
-"""
-
-
-def _temporary(work: Path) -> dict[str, str]:
-    """Have pip, uv and build backends put temporary files where they go with the rest, on the disk that has the room.
-
-    Where that would be too long a path for sockets, the user's own directory stays.
-    """
-    folder = work / "tmp"
-    if len(os.fsencode(folder)) > LONGEST:
-        return {}
-    folder.mkdir()
-    return {"TMPDIR": str(folder)}
 
 
 def _given(path: Path) -> Wheel:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relenv.errors import OutputError
+from relenv.process import alive
 from relenv.store import put_in_place, remove_tree
 
 if TYPE_CHECKING:
@@ -48,17 +49,6 @@ def beside(path: Path) -> Path:
             with suppress(OSError):
                 remove_tree(stale)
     return path.with_name(f".{path.name}.{os.getpid()}.part")
-
-
-def alive(pid: int) -> bool:
-    """Tell whether there is a process of this number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # another user's
-    return True
 
 
 @contextmanager

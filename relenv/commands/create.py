@@ -21,6 +21,7 @@ from relenv.errors import UsageError
 from relenv.interpreter import Wanted
 from relenv.obtain import obtain_interpreter
 from relenv.ui import working
+from relenv.workplace import temporary, workplace
 
 if TYPE_CHECKING:
     import argparse
@@ -85,14 +86,18 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
     def fill(environment: Environment) -> None:
         if packages:
-            with working(context.ui, f"Installing {what}", f"Installed {what}"):
-                pip = [environment.root / "bin" / "pip3"]
+            with (
+                working(context.ui, f"Installing {what}", f"Installed {what}"),
+                workplace(context.cache, "create") as work,
+            ):
+                # pip leaves its temporary files where they are when it is interrupted
+                own = temporary(work)
                 pip_install(
-                    pip,
+                    [environment.root / "bin" / "pip3"],
                     ["--no-compile", *packages],
-                    environ=pip_environ(context.environ),
+                    environ=pip_environ(context.environ) | own,
                     what=what,
-                    place="DIR or TMPDIR",
+                    place=f"DIR or {'RELENV_DATA' if own else 'TMPDIR'}",
                 )
                 compile_packages(environment, args.directory.absolute(), jobs=context.jobs)
 

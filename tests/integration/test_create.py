@@ -6,8 +6,11 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tarfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,6 +161,57 @@ def test_what_a_killed_one_left_is_taken_away(
     create(made, tmp_path / "env", force=True)
     os.close(lock)
     assert {path.name for path in tmp_path.iterdir()} == {"env", held.name, other.name}
+
+
+SLOW = """\
+import time
+from pathlib import Path
+
+
+def build_wheel(*arguments, **settings):
+    Path({begun!r}).touch()
+    time.sleep(600)
+"""
+SLOW_PROJECT = """\
+[build-system]
+requires = []
+build-backend = "slow"
+backend-path = ["."]
+[project]
+name = "rlnvslow"
+version = "1.0"
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_pip_builds_leaves_nothing(
+    number: signal.Signals,
+    interpreter: Path,  # noqa: ARG001 - it must be built
+    data: Path,
+    tmp_path: Path,
+) -> None:
+    begun, project, temporary, place = (tmp_path / name for name in ("begun", "slow", "temporary", "place"))
+    for folder in (project, temporary, place):
+        folder.mkdir()
+    (project / "pyproject.toml").write_text(SLOW_PROJECT)
+    (project / "slow.py").write_text(SLOW.format(begun=str(begun)))
+    with tarfile.open(tmp_path / "rlnvslow-1.0.tar.gz", "w:gz") as sdist:
+        sdist.add(project, "rlnvslow-1.0")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "relenv", "create", place / "env", tmp_path / "rlnvslow-1.0.tar.gz"],
+        env={**os.environ, "RELENV_DATA": str(data), "TMPDIR": str(temporary)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not begun.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, number)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.splitlines()[-1]) == (130, "error: interrupted")
+    assert begun.exists()
+    assert [*temporary.iterdir(), *place.iterdir(), *(data / "work").glob(f"create-{process.pid}-*")] == []
 
 
 def test_an_empty_package_is_refused(relenv: Relenv, tmp_path: Path) -> None:

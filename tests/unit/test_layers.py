@@ -28,7 +28,7 @@ LAYERS = (
     {"context"},
     {"compilers", "interpreter"},
     {"buildenv", "environment", "release", "training"},
-    {"fetch"},
+    {"fetch", "workplace"},
     {"current", "obtain"},
     {"audit"},
     {"bundle"},

@@ -1,15 +1,14 @@
-"""Where bundles are made: what a killed run left there goes, and nothing else."""
+"""Where bundles and environments are made: what a killed run left there goes, and nothing else."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from relenv.bundle import assemble
-from relenv.bundle.assemble import LONGEST, _temporary, _workplace
-from relenv.context import Context
+from relenv import workplace as workplaces
 from relenv.environment import hold
-from relenv.ui import open_ui
+from relenv.store import open_cache
+from relenv.workplace import LONGEST, temporary, workplace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,16 +23,16 @@ GONE = 2**22 + 1
 
 def test_what_is_held_stays_whoever_holds_it(tmp_path: Path) -> None:
     # in containers that share a cache, numbers of processes tell nothing of one another
-    context = Context(environ={"RELENV_DATA": str(tmp_path), "HOME": str(tmp_path)}, ui=open_ui(quiet=True), jobs=1)
-    left = context.cache.work / f"bundle-{GONE}-0f"
+    cache = open_cache(tmp_path / "data")
+    left = cache.work / f"bundle-{GONE}-0f"
     left.mkdir(parents=True)
     lock = hold(left)
-    with _workplace(context) as mine:
+    with workplace(cache, "bundle") as mine:
         assert left.exists()
-        with _workplace(context):
+        with workplace(cache, "bundle"):
             assert mine.exists()
     os.close(lock)
-    with _workplace(context):
+    with workplace(cache, "bundle"):
         assert not left.exists()
     assert not mine.exists()
 
@@ -43,8 +42,8 @@ def test_what_installs_and_builds_has_its_temporary_files_there(
 ) -> None:
     # a socket in a directory of multiprocessing's in one that is as long as it may be has a path that the system takes
     assert LONGEST + len("/pymp-01234567/listener-01234567") < SUN_PATH
-    monkeypatch.setattr(assemble, "LONGEST", len(str(tmp_path / "tmp")))
+    monkeypatch.setattr(workplaces, "LONGEST", len(str(tmp_path / "tmp")))
     (tmp_path / "x").mkdir()
-    assert _temporary(tmp_path / "x") == {}
-    assert _temporary(tmp_path) == {"TMPDIR": str(tmp_path / "tmp")}
+    assert temporary(tmp_path / "x") == {}
+    assert temporary(tmp_path) == {"TMPDIR": str(tmp_path / "tmp")}
     assert (tmp_path / "tmp").is_dir()
