@@ -197,7 +197,7 @@ def _prepare_output(config: AppConfig) -> None:
     """Find out before anything is built whether the result can be written.
 
     Raises:
-        OutputError: it cannot, or something is there. UsageError: its name is that of another format.
+        OutputError: it cannot, or something is there. UsageError, ConfigError: its name is that of another format.
     """
     refuse_name(config)
     hint = "choose another place with --output"
@@ -254,7 +254,7 @@ def _build(site: Site) -> Wheel:
         )
     offered = {canonicalize_name(extra) for extra in wheel.extras}
     if unknown := [extra for extra in config.extras if canonicalize_name(extra) not in offered]:
-        raise ConfigError(
+        raise config.fault("extras")(
             f"{wheel.name} has no extra `{unknown[0]}`", hint=f"it has: {', '.join(sorted(offered)) or 'none'}"
         )
     return wheel

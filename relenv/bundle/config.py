@@ -161,6 +161,12 @@ class AppConfig:
     """Whether to write a pylock.toml, and to go by it."""
     refresh: bool = False
     """Whether to look for newer releases now."""
+    given: tuple[str, ...] = ()
+    """The keys that the command line says."""
+
+    def fault(self, *keys: str) -> type[ConfigError | UsageError]:
+        """Return the kind of error for what some keys say together: the command line's if it says any of them."""
+        return ConfigError if set(keys).isdisjoint(self.given) else UsageError
 
     @property
     def wanted(self) -> Wanted:
@@ -259,7 +265,7 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
         formats=tuple(dict.fromkeys(formats)),
         scripts=None if scripts is None else tuple(scripts),
         new_scripts=scripts if isinstance(scripts, dict) else {},
-        extras=_extras(values["extras"], metadata, said),
+        extras=_extras(values["extras"], data, said),
         groups=tuple(values["groups"]),
         group_requires=_groups(values["groups"], data, said),
         index_url=values["index-url"],
@@ -285,6 +291,7 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
         oci=_image(values["oci"], project),
         services=_services(values["service"], said),
         desktop=_desktop(values["desktop"], project, said),
+        given=tuple(sorted(said.given)),
     )
 
 
@@ -518,11 +525,10 @@ def _groups(names: list[str], data: Mapping[str, Any], said: _Said) -> tuple[str
         raise ConfigError(f"{said.file}: [dependency-groups] is not in order: {str(first).splitlines()[0]}") from error
 
 
-def _extras(names: list[str], metadata: Mapping[str, Any], said: _Said) -> tuple[str, ...]:
+def _extras(names: list[str], data: Mapping[str, Any], said: _Said) -> tuple[str, ...]:
     extras = tuple(names)
-    known = metadata.get("optional-dependencies")
-    dynamic = metadata.get("dynamic")
-    if not isinstance(known, dict) or (isinstance(dynamic, list) and "optional-dependencies" in dynamic):
+    known = _known_extras(data, said.file.parent)
+    if known is None:
         return extras  # the wheel will tell
     canonical = {canonicalize_name(name) for name in known}
     for extra in extras:
@@ -531,3 +537,17 @@ def _extras(names: list[str], metadata: Mapping[str, Any], said: _Said) -> tuple
             hint = f"did you mean `{close[0]}`?" if close else f"it has: {', '.join(sorted(known)) or 'none'}"
             raise said.refusal("extras", f"names `{extra}`, which the project lacks", hint=hint)
     return extras
+
+
+def _known_extras(data: Mapping[str, Any], project: Path) -> Mapping[str, Any] | None:
+    """Return the extras that a project has; None if its backend alone can tell."""
+    metadata = _table(data, "project")
+    dynamic = metadata.get("dynamic")
+    if not metadata or (isinstance(dynamic, list) and "optional-dependencies" in dynamic):
+        return None
+    known = metadata.get("optional-dependencies")
+    if known is None:
+        # poetry-core takes those of its own table then, and setuptools of old those of these files
+        elsewhere = _table(data, "tool", "poetry", "extras") or any((project / name).is_file() for name in LEGACY)
+        return None if elsewhere else {}
+    return known if isinstance(known, dict) else None

@@ -20,7 +20,7 @@ from relenv.bundle.output import beside, fresh, is_special, writing
 from relenv.bundle.tar import add, gzipping
 from relenv.checksums import sha256_of
 from relenv.environment import copy_tree
-from relenv.errors import OutputError, UsageError
+from relenv.errors import ConfigError, OutputError
 from relenv.manifest import MANIFEST
 from relenv.store import remove_tree
 from relenv.texts import template
@@ -111,20 +111,25 @@ def refuse_name(config: AppConfig) -> None:
     """Refuse an output that is called as another format than is written: what opens it would go by its name.
 
     Raises:
-        UsageError: it is.
+        UsageError: it is, as the command line has it. ConfigError: as the project has it.
     """
     path, formats = Path(config.output), config.formats
     called = next((form for ending, form in _endings().items() if path.name.lower().endswith(ending)), "")
     if not called or config.output.endswith("/") or path.is_dir() or formats == (called,):
         return
+    kind = config.fault("output", "format")
+    if kind is ConfigError:
+        what, option = f"{config.root / 'pyproject.toml'}: output {path.name}", f'format = "{called}"'
+    else:
+        what, option = str(path), f"--format {called}"
     if len(formats) > 1:
-        raise UsageError(
-            f"{path} has the ending of {called}, and several formats go into a directory: {', '.join(formats)}",
-            hint=f"--format {called} writes that alone; let it end in / for a directory of that name",
+        raise kind(
+            f"{what} has the ending of {called}, and several formats go into a directory: {', '.join(formats)}",
+            hint=f"{option} writes that alone; let it end in / for a directory of that name",
         )
-    raise UsageError(
-        f"{path} has the ending of {called}, and the format is {formats[0]}",
-        hint=f"--format {called} writes one; or call it NAME{FORMATS[formats[0]].suffix}",
+    raise kind(
+        f"{what} has the ending of {called}, and the format is {formats[0]}",
+        hint=f"{option} writes one; or call it NAME{FORMATS[formats[0]].suffix}",
     )
 
 

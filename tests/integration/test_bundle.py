@@ -280,9 +280,21 @@ def test_a_floor_above_ours_is_told(relenv: Relenv, tmp_path: Path) -> None:
 
 
 def test_an_extra_that_is_not_there(relenv: Relenv, tmp_path: Path) -> None:
-    outcome = relenv("bundle", _project(tmp_path / "plain"), "--extra", "nope", cwd=tmp_path, check=False)
-    assert outcome.code == 3
-    assert "plain has no extra `nope`" in outcome.errors[0]
+    project = _project(tmp_path / "plain")
+    outcome = relenv("bundle", project, "--extra", "nope", cwd=tmp_path, check=False)
+    assert outcome.code == 2
+    assert outcome.errors[0] == "error: the command line: --extra names `nope`, which the project lacks"
+    assert "Building" not in outcome.stderr
+    # of these the wheel has to be asked
+    file = project / "pyproject.toml"
+    text = file.read_text().replace("version =", 'dynamic = ["optional-dependencies"]\nversion =')
+    file.write_text(f'{text}[tool.setuptools.dynamic]\noptional-dependencies.web = {{ file = "web.txt" }}\n')
+    (project / "web.txt").touch()
+    outcome = relenv("bundle", project, "--extra", "nope", cwd=tmp_path, check=False)
+    assert (outcome.code, outcome.errors) == (2, ["error: plain has no extra `nope`", "hint: it has: web"])
+    file.write_text(file.read_text() + '[tool.relenv]\nextras = ["nope"]\n')
+    outcome = relenv("bundle", project, cwd=tmp_path, check=False)
+    assert (outcome.code, outcome.errors) == (3, ["error: plain has no extra `nope`", "hint: it has: web"])
 
 
 def test_relenv_bundles_itself(relenv: Relenv, data: Path, tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ MISTAKES: list[tuple[str, int, str]] = [
     ('python = "2.7"', 2, "Python 2.7 is not known"),
     ('python = "3.13.99"', 2, "3.13.99"),
     ('output = "pyproject.toml/it.zip"', 10, "pyproject.toml"),
+    ('output = "it.zip"\nformat = "tar.gz"', 3, "output it.zip has the ending of zip, and the format is tar.gz"),
     ('output = "keyed.py"', 10, "keyed.py exists already, and is no bundle"),
     ('scripts = { python3 = "keyed:main" }', 3, "with names other than python3"),
     ('scripts = ["kyed"]', 3, "no package installs a script `kyed`"),

@@ -60,6 +60,7 @@ def test_poetry_projects_may_lack_a_project_table(tmp_path: Path) -> None:
         (PROJECT + '[tool.relenv]\nname = "a/b"\n', "`name` must be a file name", ""),
         (PROJECT + '[tool.relenv]\nextras = "web"\n', "`extras` must be a list", ""),
         (PROJECT + 'optional-dependencies = { web = [] }\n[tool.relenv]\nextras = ["wbe"]\n', "`wbe`", "`web`"),
+        (PROJECT + '[tool.relenv]\nextras = ["web"]\n', "extras names `web`, which the project lacks", "it has: none"),
         (PROJECT + "[tool]\nrelenv = 3\n", "must be a table", ""),
         (PROJECT + 'dependencies = ["idna", "idna>=>3"]\n', "project.dependencies has 'idna>=>3', which is no req", ""),
         (
@@ -117,3 +118,27 @@ def test_what_the_command_line_names_is_not_blamed_on_the_file(tmp_path: Path) -
         load_config(tmp_path, {"extras": ["wbe"]})
     with pytest.raises(UsageError, match=r"^the command line: --include names `gone`, which is not there$"):
         load_config(tmp_path, {"include": [{"from": "gone"}]})
+    with pytest.raises(UsageError, match=r"^the command line: --extra names `web`, which the project lacks$"):
+        load_config(_write(tmp_path, PROJECT), {"extras": ["web"]})
+    config = load_config(tmp_path, {"prune": "none"})
+    assert (config.fault("prune"), config.fault("name", "prune"), config.fault("name")) == (
+        UsageError,
+        UsageError,
+        ConfigError,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        (PROJECT + 'dynamic = ["optional-dependencies"]\n', ""),
+        (PROJECT + '[tool.poetry.extras]\nweb = ["idna"]\n', ""),
+        ('[tool.poetry]\nname = "older"\n', ""),
+        (PROJECT, "setup.py"),
+        (PROJECT, "setup.cfg"),
+    ],
+)
+def test_extras_that_the_backend_alone_knows_are_not_refused(tmp_path: Path, text: str, other: str) -> None:
+    if other:
+        (tmp_path / other).touch()
+    assert load_config(_write(tmp_path, text), {"extras": ["web"]}).extras == ("web",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pytest
 from relenv.bundle.config import AppConfig
 from relenv.bundle.formats import refuse, refuse_name
 from relenv.bundle.page import refuse_page
-from relenv.errors import OutputError, UsageError
+from relenv.errors import ConfigError, OutputError, UsageError
 from relenv.store import try_writing
 
 if TYPE_CHECKING:
@@ -72,8 +73,15 @@ def config(root: Path, output: str, *formats: str) -> AppConfig:
     ],
 )
 def test_a_name_of_another_format_is_refused(tmp_path: Path, output: str, formats: list[str], called: str) -> None:
-    with pytest.raises(UsageError, match=f"{output} has the ending of {called}"):
-        refuse_name(config(tmp_path, output, *formats))
+    own = config(tmp_path, output, *formats)
+    form = called.partition(",")[0]
+    with pytest.raises(ConfigError, match=f"toml: output {output} has the ending of {called}") as refused:
+        refuse_name(own)
+    assert refused.value.hint.startswith(f'format = "{form}" writes ')
+    for given in ("output", "format"):
+        with pytest.raises(UsageError, match=f"^{tmp_path}/{output} has the ending of {called}") as misused:
+            refuse_name(dataclasses.replace(own, given=("extras", given)))
+        assert misused.value.hint.startswith(f"--format {form} writes ")
 
 
 def test_names_that_are_right_or_say_nothing(tmp_path: Path) -> None:
