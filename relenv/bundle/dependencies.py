@@ -124,7 +124,7 @@ class Installer:
     name: str
     resolve: Callable[[Site, Sequence[str]], Dependencies]
     install: Callable[[Site, Environment, Dependencies], dict[str, str]]
-    """Returns the sha256 of the files that it was installed from, by names, as far as it knows better than these."""
+    """Returns `sha256:...` of the files that it was installed from, by names, as far as it knows better than these."""
     report: Callable[[Site, Sequence[str]], list[dict[str, Any]]]
     """What it would install, as pip reports it."""
     glibc: Callable[[str], str] = str
@@ -256,7 +256,7 @@ def install(site: Site, installer: Installer, environment: Environment, wanted: 
     """Install dependencies.
 
     Returns:
-        The sha256 of the file that each was installed from, by normalised names, as far as that is known.
+        `sha256:...` of the file that each was installed from, by normalised names, as far as that is known.
 
     Raises:
         InstallError: they cannot be had.

@@ -48,7 +48,7 @@ class Subject:
     project: str
     """The project's name."""
     origins: Mapping[str, str]
-    """The sha256 of the file that something was installed from, by normalised names, where it is known."""
+    """`sha256:...` of the file that something was installed from, by normalised names, where it is known."""
 
     @property
     def root(self) -> Path:

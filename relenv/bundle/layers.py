@@ -53,7 +53,7 @@ HASHERS = 2
 """Threads: reading and hashing take turns."""
 
 Fill = Callable[[Environment], Mapping[str, str]]
-"""Installs into an environment; returns the sha256 of the file that each was installed from, by names."""
+"""Installs into an environment; returns `sha256:...` of the file that each was installed from, by names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Layer:
     below: Layer | None = None
     """What it was made on."""
     origins: Mapping[str, str] = field(default_factory=dict)
-    """The sha256 of the file that something in it was installed from, by normalised names, where it is known."""
+    """`sha256:...` of the file that something in it was installed from, by normalised names, where it is known."""
     until: float = math.inf
     """When to look anew whether that is still the right thing to install, in seconds since 1970."""
     added: int = 0

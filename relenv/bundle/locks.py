@@ -25,7 +25,7 @@ from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel
 from packaging.version import InvalidVersion
 
 from relenv.bundle.dependencies import Dependencies
-from relenv.bundle.origins import COMMIT, checksums
+from relenv.bundle.origins import COMMIT, STRONG, checksums
 from relenv.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel
-
-STRONG = ("sha256", "sha384", "sha512")
-"""The algorithms of checksums that pip's --hash takes."""
 
 REVISION = re.compile(r"[a-z]+\+.*?@(?P<commit>[^@#]*)(#.*)?")
 

@@ -17,9 +17,11 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from relenv.checksums import sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 HASH = re.compile(r"\s--hash=(\w+):(\w+)")
+STRONG = ("sha256", "sha384", "sha512")
+"""The algorithms of checksums that pip's --hash takes."""
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 """All of the id that git (of SHA-1 or SHA-256) or Mercurial has made of the content."""
 
@@ -42,9 +44,12 @@ def _of_local(url: str) -> dict[str, str]:
 
 
 def certain(requirements: str) -> dict[str, str]:
-    """Return the sha256 of the files that requirements with checksums (pip's format) allow, where it is only one."""
+    """Return `sha256:...` of the files that requirements with checksums (pip's format) allow, where it is only one.
+
+    By whichever of STRONG the requirements have.
+    """
     allowed = {name: some for name, some in _allowed(requirements).items() if len(some) == 1}
-    return {name: value for name, some in allowed.items() for kind, value in some if kind == "sha256"}
+    return {name: f"{kind}:{value}" for name, some in allowed.items() for kind, value in some if kind in STRONG}
 
 
 def _allowed(requirements: str) -> dict[str, set[tuple[str, str]]]:
@@ -61,7 +66,7 @@ def several(requirements: str) -> str:
 
 
 def of_report(report: Iterable[Mapping[str, Any]], requirements: str) -> dict[str, str]:
-    """Return the sha256 of what pip has installed, as far as the requirements vouch for it.
+    """Return `sha256:...` of the files that pip has installed, as far as the requirements vouch for them.
 
     Args:
         report: the list `install` of it (https://pip.pypa.io/en/stable/reference/installation-report/).
@@ -71,10 +76,14 @@ def of_report(report: Iterable[Mapping[str, Any]], requirements: str) -> dict[st
     found: dict[str, str] = {}
     for item in report:
         name = canonicalize_name(item["metadata"]["name"])
-        sha256 = checksums(item["download_info"]).get("sha256", "")
-        if ("sha256", sha256) in allowed.get(name, ()):
-            found[name] = sha256
+        if vouched := _vouched(checksums(item["download_info"]), allowed.get(name, ())):
+            found[name] = vouched
     return found
+
+
+def _vouched(hashes: Mapping[str, str], allowed: Collection[tuple[str, str]]) -> str:
+    """Return `sha256:...` of a file, of its checksums by the first of STRONG that is allowed; empty if none is."""
+    return next((f"{kind}:{hashes[kind]}" for kind in STRONG if (kind, hashes.get(kind, "")) in allowed), "")
 
 
 def narrowed(requirements: str, offered: Iterable[Mapping[str, Any]], best: Mapping[Tag, int]) -> str:
@@ -91,9 +100,9 @@ def narrowed(requirements: str, offered: Iterable[Mapping[str, Any]], best: Mapp
 
 
 def _narrow(line: str, package: Mapping[str, Any], best: Mapping[Tag, int]) -> str:
-    allowed = {value for kind, value in HASH.findall(line) if kind == "sha256"}
-    chosen = _best([one for one in _files(package) if _sha256(one) in allowed], best)
-    return f"{HASH.sub('', line).rstrip()} --hash=sha256:{_sha256(chosen)}" if chosen else line
+    allowed = set(HASH.findall(line))
+    chosen = _best([one for one in _files(package) if _vouched(one.get("hashes", {}), allowed)], best)
+    return f"{HASH.sub('', line).rstrip()} --hash={_vouched(chosen['hashes'], allowed)}" if chosen else line
 
 
 def as_pip_reports(package: Mapping[str, Any], folder: Path, best: Mapping[Tag, int]) -> dict[str, Any]:

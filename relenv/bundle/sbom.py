@@ -54,7 +54,7 @@ class Inventory:
     carried: Mapping[str, Sequence[Carried]]
     """The SBOMs of wheels, likewise."""
     hashes: Mapping[str, str]
-    """The sha256 of the file that something was installed from, likewise, where it is known."""
+    """`sha256:...` of the file that something was installed from, likewise, where it is known."""
     extras: Sequence[str]
     """Of the project."""
     requires: Sequence[str]
@@ -75,7 +75,7 @@ def render(root: Path, base: Mapping[str, Any], inventory: Inventory) -> str:
     """
     bom = _read(base)
     python = cast("Component", bom.metadata.component)
-    entries = {name: _entry(metadata, inventory.hashes.get(name)) for name, metadata in inventory.installed.items()}
+    entries = {name: _entry(metadata, inventory.hashes.get(name, "")) for name, metadata in inventory.installed.items()}
     edges = _given(bom)
     for one in [one for one in bom.components if one.name in inventory.gone]:
         _forget(bom, one, edges)
@@ -133,7 +133,12 @@ def _replace_pip(bom: Bom, entries: dict[str, Component], edges: Edges) -> None:
         entries["pip"] = pip
 
 
-def _entry(metadata: RawMetadata, sha256: str | None) -> Component:
+ALGORITHMS = {"sha256": HashAlgorithm.SHA_256, "sha384": HashAlgorithm.SHA_384, "sha512": HashAlgorithm.SHA_512}
+"""What CycloneDX calls those that locks have."""
+
+
+def _entry(metadata: RawMetadata, checksum: str) -> Component:
+    kind, _, value = checksum.partition(":")
     name, version = metadata["name"], metadata.get("version", "")
     purl = PackageURL(type="pypi", name=canonicalize_name(name), version=version)
     licence = licence_of(metadata)
@@ -144,7 +149,7 @@ def _entry(metadata: RawMetadata, sha256: str | None) -> Component:
         bom_ref=purl.to_string(),
         purl=purl,
         description=metadata.get("summary") or None,
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sha256)] if sha256 else None,
+        hashes=[HashType(alg=ALGORITHMS[kind], content=value)] if value else None,
         licenses=[LicenseFactory().make_from_string(licence)] if licence else None,
     )
 

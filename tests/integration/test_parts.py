@@ -409,6 +409,19 @@ def test_offline_a_directory_that_has_not_changed_will_do(relenv: Relenv, projec
     assert "no index is asked, for --offline" in outcome.stderr
 
 
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+@pytest.mark.usefixtures("uv")
+def test_the_sbom_has_the_checksum_that_the_lock_has(relenv: Relenv, project: Path, installer: str) -> None:
+    wheel = project / "wheels/rlnvbelow-1.0-py3-none-any.whl"
+    for kind, called in (("sha384", "SHA-384"), ("sha512", "SHA-512")):
+        digest = hashlib.new(kind, wheel.read_bytes()).hexdigest()
+        (project / "requirements.lock").write_text(f"rlnvbelow==1.0 --hash={kind}:{digest}\n")
+        bundle, _ = made(relenv, project, kind, "--lock-file", "requirements.lock", "--installer", installer)
+        components = json.loads((bundle / "sbom.cdx.json").read_text())["components"]
+        (below,) = (one for one in components if one["name"] == "rlnvbelow")
+        assert below["hashes"] == [{"alg": called, "content": digest}]
+
+
 @pytest.mark.parametrize("prune", ["none", "safe", "max"])
 def test_it_runs_however_much_is_left_out(relenv: Relenv, project: Path, prune: str) -> None:
     bundle, _ = made(relenv, project, "made", "--prune", prune)

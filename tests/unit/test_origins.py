@@ -48,7 +48,7 @@ def test_of_what_a_lock_allows_and_an_index_has_the_best_is_taken(
 ) -> None:
     found = narrowed(line(*allowed), there, BEST)
     assert found == line(chosen)
-    assert certain(found) == {"one": chosen}
+    assert certain(found) == {"one": f"sha256:{chosen}"}
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,11 @@ def test_what_cannot_be_told_stays_as_it_is(requirements: str, there: list[dict[
     assert certain(requirements) == {}
 
 
+def test_one_of_several_is_told_by_any_algorithm() -> None:
+    there = [{"name": "one", "wheels": [{"url": "https://a.org/one-1-py3-none-any.whl", "hashes": {"sha384": A}}]}]
+    assert narrowed(line(f"sha384:{A}", f"sha384:{B}"), there, BEST) == line(f"sha384:{A}")
+
+
 def test_markers_and_extras_stay() -> None:
     what = "one[x]==1.0 ; python_version >= '3.12'"
     assert narrowed(line(A, D, what=what), offered("py3-none-any"), BEST) == line(A, what=what)
@@ -80,7 +85,10 @@ def test_what_has_several_is_asked_for() -> None:
 
 
 def test_one_file_is_certain() -> None:
-    assert certain(line(A, what="One.Two==1.0") + line(f"sha512:{B}", what="other==1")) == {"one-two": A}
+    assert certain(line(A, what="One.Two==1.0") + line(f"sha512:{B}", what="other==1")) == {
+        "one-two": f"sha256:{A}",
+        "other": f"sha512:{B}",
+    }
     # for other machines there is another one
     both = line(A, what="one==1 ; python_version < '3.12'") + line(B, what="one==2 ; python_version >= '3.12'")
     assert certain(both) == {}
@@ -102,7 +110,10 @@ def test_pip_tells_as_far_as_the_lock_agrees() -> None:
         item("tree", dir_info={}),
     ]
     requirements = line(A, B) + "".join(line(A, B, what=f"{name}==1") for name in ("old", "other", "sums", "bare"))
-    assert of_report(report, requirements) == {"one": B, "old": A}
+    assert of_report(report, requirements) == {"one": f"sha256:{B}", "old": f"sha256:{A}"}
+    # an index may tell another algorithm, and a lock know no other
+    of_512 = line(f"sha512:{A}", f"sha512:{B}", what="sums==1")
+    assert of_report(report, line(B) + of_512) == {"one": f"sha256:{B}", "sums": f"sha512:{A}"}
 
 
 SUMS = {"archive_info": {"hashes": {"sha256": A}}}
