@@ -25,7 +25,7 @@ from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link,
 from relenv.bundle.locks import find_lock, is_flat, pylock_of, read_lock, workspace_sources
 from relenv.bundle.made import Bundle, Written
 from relenv.bundle.members import build_members
-from relenv.bundle.output import file_name, is_folder, target_of
+from relenv.bundle.output import file_name, in_turn, is_folder, target_of
 from relenv.bundle.prune import MAX, NONE, compile_for, kept
 from relenv.bundle.symbols import drop_debugging
 from relenv.bundle.trial import smoke, try_scripts
@@ -131,7 +131,8 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         known = document(subject, digests(moved, below))
         examine(context, app.environment, below, known, glibc=config.glibc)
         job = _job(site, app, below, name=name, glibc=glibc, known=known)
-        files = tuple(write(job, form, target) for form, target in targets.items())
+        with in_turn(next(iter(targets.values())).parent, context.ui):
+            files = tuple(write(job, form, target) for form, target in targets.items())
         if then:
             then(job, files, work)
     return Bundle(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from relenv import process
 from relenv.bundle import zstandard
 from relenv.bundle.archive import Pack, walk, write_zip
-from relenv.bundle.made import Written
+from relenv.bundle.made import Written, look
 from relenv.bundle.output import beside, fresh, is_special, writing
 from relenv.bundle.tar import add, gzipping
 from relenv.checksums import sha256_of
@@ -91,7 +91,8 @@ def write(job: Job, name: str, path: Path) -> Written:
     if path.is_dir():
         size = sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
         return Written(format=name, path=path, sha256="", size=size)
-    return Written(format=name, path=path, sha256=sha256_of(path), size=path.stat().st_size)
+    status = path.stat()
+    return Written(format=name, path=path, sha256=sha256_of(path), size=status.st_size, seen=look(status))
 
 
 def refuse(name: str, path: Path) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import os
     from pathlib import Path
+
+
+def look(status: os.stat_result) -> tuple[int, ...]:
+    """Return what of stat(2) changes with whatever is done to a file; no program can set its ctime."""
+    return (status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +25,8 @@ class Written:
     """Of the file; empty for a directory."""
     size: int
     """Bytes."""
+    seen: tuple[int, ...] = field(default=(), compare=False)
+    """What told the file from any other as it was written, of `look`: by now another may be in its place."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import os
 import re
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING
 from relenv.errors import OutputError
 from relenv.process import alive
 from relenv.store import put_in_place, remove_tree
+from relenv.ui import slowly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import BufferedRandom
 
     from relenv.bundle.config import AppConfig
+    from relenv.ui import Ui
 
 
 def is_folder(config: AppConfig) -> bool:
@@ -49,6 +52,26 @@ def beside(path: Path) -> Path:
             with suppress(OSError):
                 remove_tree(stale)
     return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+@contextmanager
+def in_turn(folder: Path, ui: Ui) -> Iterator[None]:
+    """Have a directory to oneself while all of a bundle is put there; another relenv waits, whatever its cache is.
+
+    Two bundles of one name, in several formats, are then there as the one or as the other.
+    """
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # not every directory can be read; what is written says what else is the matter
+        yield
+        return
+    try:
+        # not every file system has locks
+        with slowly(ui, f"Waiting for another relenv that writes to {folder}"), suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 @contextmanager

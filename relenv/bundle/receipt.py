@@ -28,7 +28,7 @@ from packaging.utils import canonicalize_name
 
 import relenv
 from relenv.bundle.backends import CODE, DAY, OURS, PLAIN, PROVIDERS
-from relenv.bundle.made import Bundle, Written
+from relenv.bundle.made import Bundle, Written, look
 from relenv.bundle.output import file_name, target_of
 from relenv.bundle.places import offered
 from relenv.plan import KEY_LENGTH
@@ -77,7 +77,7 @@ class Receipt:
             if known["made_of"] != self.made_of or time.time() >= until:
                 return None
             files = tuple(Written(**{**one, "path": Path(one["path"])}) for one in values["files"])
-            if known["found"] != [list(_look(one.path.stat())) for one in files]:
+            if known["found"] != [list(look(one.path.stat())) for one in files]:
                 return None
             lists = {name: tuple(values[name]) for name in ("scripts", "installers")}
             return Bundle(**{**values, **lists, "files": files, "until": until, "unchanged": True})
@@ -87,10 +87,10 @@ class Receipt:
     def keep(self, bundle: Bundle) -> None:
         """Note a bundle."""
         values = dataclasses.asdict(bundle)
+        found = [one.pop("seen") for one in values["files"]]
         values["files"] = [{**one, "path": str(one["path"])} for one in values["files"]]
         values["until"] = None if math.isinf(bundle.until) else bundle.until
         values.pop("unchanged")
-        found = [_look(one.path.stat()) for one in bundle.files]
         self.path.parent.mkdir(exist_ok=True)
         write_text(self.path, json.dumps({"made_of": self.made_of, "found": found, "bundle": values}) + "\n")
 
@@ -169,11 +169,11 @@ def _looks(config: AppConfig) -> Iterator[Look]:
                 continue
             if status.st_ctime > settled:
                 raise _UnknownError  # it may be changed once more without its showing
-            yield (str(path), *_look(status))
+            yield (str(path), *look(status))
     for folder in root.parents:
         for name in ABOVE:
             with suppress(FileNotFoundError):
-                yield (str(folder / name), *_look((folder / name).stat()))
+                yield (str(folder / name), *look((folder / name).stat()))
 
 
 def _files(place: Path, inside: Path | None) -> Iterator[tuple[Path, os.stat_result]]:
@@ -196,17 +196,13 @@ def _files(place: Path, inside: Path | None) -> Iterator[tuple[Path, os.stat_res
                 yield from _files(path, inside)
 
 
-def _look(status: os.stat_result) -> tuple[int, ...]:
-    return (status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
 def _program(environ: Mapping[str, str]) -> Iterator[object]:
     """Yield what tells this relenv, and what it calls, from others."""
     home = Path(relenv.__file__).parent
     yield relenv.__version__
     yield sys.version
     for path in sorted(home.rglob("*.py")):
-        yield (str(path), *_look(path.stat()))
+        yield (str(path), *look(path.stat()))
     yield Path(packaging.__file__).parents[1].stat().st_mtime_ns  # where its libraries are installed
     uv = shutil.which("uv", path=environ.get("PATH"))
-    yield (uv, *_look(Path(uv).stat())) if uv else ""
+    yield (uv, *look(Path(uv).stat())) if uv else ""

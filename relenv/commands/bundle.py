@@ -147,6 +147,8 @@ def _run_as(bundle: Bundle) -> str:
 
 def _described(bundle: Bundle) -> dict[str, object]:
     files = [{**dataclasses.asdict(file), "path": str(file.path.absolute())} for file in bundle.files]
+    for one in files:
+        del one["seen"]
     first = {name: files[0][name] for name in ("path", "sha256", "size")}
     told = {name: value for name, value in dataclasses.asdict(bundle).items() if name != "until"}
     return {**first, **told, "files": files}

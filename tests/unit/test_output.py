@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from relenv.bundle.config import AppConfig
 from relenv.bundle.formats import refuse, refuse_name
+from relenv.bundle.output import in_turn
 from relenv.bundle.page import refuse_page
 from relenv.errors import ConfigError, OutputError, UsageError
 from relenv.store import try_writing
+from relenv.ui import open_ui
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +101,24 @@ def test_names_that_are_right_or_say_nothing(tmp_path: Path) -> None:
         "": ["run"],
     }.items():
         refuse_name(config(tmp_path, output, *formats))
+
+
+def test_who_writes_into_a_directory_waits_for_its_turn(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def second() -> None:
+        with in_turn(tmp_path, open_ui(quiet=True)):
+            done.append("second")
+
+    other = threading.Thread(target=second)
+    with in_turn(tmp_path, open_ui(quiet=True)):
+        other.start()
+        other.join(0.3)
+        done.append("first")
+    other.join()
+    assert done == ["first", "second"]
+    with in_turn(tmp_path / "gone", open_ui(quiet=True)):  # whoever writes there says so
+        pass
 
 
 def test_a_directory_that_is_missing_is_called_so(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relenv.bundle.config import load_config
-from relenv.bundle.made import Bundle, Written
+from relenv.bundle.made import Bundle, Written, look
 from relenv.bundle.receipt import Receipt, receipt_for
 from relenv.context import Context
 from relenv.interpreter import Interpreter
@@ -67,7 +67,7 @@ def _receipt(root: Path, *, asked: dict[str, object] | None = None, **environ: s
 def _bundle(path: Path, until: float = float("inf")) -> Bundle:
     path.write_bytes(b"made")
     return Bundle(
-        files=(Written(format="zip", path=path, sha256="0" * 64, size=4),),
+        files=(Written(format="zip", path=path, sha256="0" * 64, size=4, seen=look(path.stat())),),
         name="shown",
         python="3.13.5",
         project="shown",
@@ -174,6 +174,17 @@ def test_a_file_that_was_written_just_now_may_be_written_once_more(tmp_path: Pat
     root = _project(tmp_path)
     _edit(root)
     assert _receipt(root) is None
+
+
+def test_what_another_has_written_since_is_not_taken_for_ours(tmp_path: Path) -> None:
+    root, path = _project(tmp_path), tmp_path / "out.zip"
+    receipt = _receipt(root)
+    assert receipt
+    bundle = _bundle(path)
+    path.unlink()
+    path.write_bytes(b"else")
+    receipt.keep(bundle)
+    assert receipt.recall() is None
 
 
 def _touched(path: Path) -> None:
