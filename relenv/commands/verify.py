@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from relenv.errors import CheckError, UsageError
 from relenv.pip_shim.verify import NotABundleError, verify
@@ -34,11 +36,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:  # noqa: ARG001 - as of every command
     """Verify, and print what is different."""
     try:
+        _look_into(args.path)
         report = verify(args.path)
     except NotABundleError as error:
         raise UsageError(str(error), hint="name what `relenv bundle` has written") from error
+    except OSError as error:
+        what = Path(error.filename or args.path)
+        hint = "chmod u+rX, or verify as the user whose it is" if isinstance(error, PermissionError) else ""
+        raise CheckError(f"{what} cannot be read: {error.strerror or error}", hint=hint) from error
     if args.json:
         sys.stdout.write(json.dumps(report.described(strict=args.strict)) + "\n")
     else:
         sys.stdout.write(report.text(strict=args.strict).encode("utf-8", "backslashreplace").decode())
     return 0 if report.ok(strict=args.strict) else CheckError.exit_code
+
+
+def _look_into(path: Path) -> None:
+    """Enter each directory: all that is in one that we may not read would be said to be missing.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    try:
+        folders = os.walk(path, onerror=_raise) if stat.S_ISDIR(path.stat().st_mode) else ()
+    except (FileNotFoundError, NotADirectoryError):
+        return  # what reads it says so
+    for folder, _, _ in folders:
+        os.stat(f"{folder}/.")  # noqa: PTH116 - Path drops the dot: what can be listed cannot always be entered
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error

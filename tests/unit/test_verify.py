@@ -6,18 +6,24 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import stat
 import tarfile
+import tempfile
 import zipfile
+from argparse import Namespace
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from relenv.commands import verify as command
+from relenv.errors import CheckError
 from relenv.pip_shim.verify import NotABundleError, Report, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
 FILES: dict[str, tuple[bytes, int]] = {
     "bin/run": (b"#!/bin/sh\nexit 0\n", 0o755),
@@ -124,6 +130,19 @@ WRITERS: dict[str, Callable[[Path, Members], Path]] = {
 @pytest.fixture(params=WRITERS)
 def write(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Members], Path]:
     return lambda what: WRITERS[request.param](tmp_path / "shown.it", what)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Let root be another user for the body: root reads whatever there is."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
 
 
 def told(report: Report) -> list[tuple[str, str]]:
@@ -356,3 +375,41 @@ def test_an_image_of_something_else(tmp_path: Path) -> None:
     index.write_text(json.dumps({"manifests": json.loads(index.read_bytes())["manifests"] * 2}))
     with pytest.raises(NotABundleError, match="has 2 images"):
         verify(tmp_path / "image")
+
+
+def refused(path: Path, restored: Path) -> CheckError:
+    """Verify as a user who may not read something; return the error."""
+    asked = Namespace(path=path, strict=False, json=False)
+    try:
+        with as_nobody(), pytest.raises(CheckError) as caught:
+            command.run(asked, None)  # type: ignore[arg-type] # it looks at no edge
+    finally:
+        restored.chmod(0o755)
+    return caught.value
+
+
+@pytest.mark.parametrize("mode", [0, 0o100, 0o400])
+@pytest.mark.parametrize(
+    ("write", "closed"),
+    [(as_dir, "."), (as_dir, "lib"), (as_layout, "."), (as_layout, "blobs"), (as_layout, "blobs/sha256")],
+)
+def test_what_may_not_be_read_is_not_said_to_be_missing(
+    write: Callable[[Path, Members], Path], closed: str, mode: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # pytest's own directories are the user's alone
+        path = write(Path(folder) / "it", members())
+        (path / closed).chmod(mode)
+        error = refused(path, path / closed)
+    assert error.message == f"{path / closed} cannot be read: Permission denied"
+    assert error.hint == "chmod u+rX, or verify as the user whose it is"
+
+
+@pytest.mark.parametrize("closed", ["it.zip", "."])
+def test_a_file_that_may_not_be_read_is_there(closed: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = as_zip(Path(folder) / "it.zip", members())
+        Path(folder).chmod(0o755)
+        (Path(folder) / closed).chmod(0)
+        error = refused(path, Path(folder) / closed)
+    assert error.message == f"{path} cannot be read: Permission denied"
