@@ -159,6 +159,51 @@ def test_without_scripts_python_is_as_isolated_as_they_would_be(shell: str, tmp_
     assert call(shell, run_file(tmp_path / "c", "app"), *shown, **env).stdout == "astray\n0 False\n"
 
 
+PLACES = [
+    ({"RELENV_RUN_DIR": "{0}/ö 'x/$HOME/-n"}, "ö 'x/$HOME/-n"),
+    ({"RELENV_RUN_DIR": "{0}/to be/made//"}, "to be/made//"),
+    ({"XDG_CACHE_HOME": "{0}/cache"}, "cache/{own}"),
+    ({"HOME": "{0}/a home"}, "a home/.cache/{own}"),
+    ({"XDG_CACHE_HOME": "{0}/file/below", "HOME": "{0}/nowhere/..", "TMPDIR": "{0}/tmp"}, "nowhere/../.cache/{own}"),
+    ({"XDG_CACHE_HOME": "{0}/file/below", "HOME": "{0}/dangling", "TMPDIR": "{0}/tmp"}, "tmp/{own}"),
+]
+
+
+@pytest.mark.parametrize(("env", "place"), PLACES)
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_tells_makes_nothing(shell: str, tmp_path: Path, env: dict[str, str], place: str) -> None:
+    env = {name: value.format(tmp_path / "there") for name, value in env.items()}
+    program, there = run_file(tmp_path, "app"), tmp_path / "there"
+    there.mkdir()
+    (there / "file").touch()
+    (there / "dangling").symlink_to("gone")
+    before = sorted(there.rglob("*"))
+    info = call(shell, program, "--info", **env)
+    wanted = f"unpacks to: {there}/{place.format(own=f'relenv-run-{os.geteuid()}')}/app-"
+    assert (info.returncode, info.stderr) == (0, "")
+    assert info.stdout.splitlines()[-1].startswith(wanted)
+    assert call(shell, program, "--verify", **env).stdout.endswith("whole\n")
+    assert call(shell, program, "--extract", str(tmp_path / "apart"), **env).returncode == 0
+    assert sorted(there.rglob("*")) == before
+    # and it has told the truth, also once it is there
+    assert call(shell, program, "-c", "", **env).returncode == 0
+    told = info.stdout.splitlines()[-1].removeprefix("unpacks to: ")
+    assert os.path.isdir(told)  # noqa: PTH112 - as it was said
+    assert call(shell, program, "--info", **env).stdout == info.stdout
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_cannot_be_made_is_told_before(shell: str, tmp_path: Path) -> None:
+    program = run_file(tmp_path, "app")
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("gone")
+    for place in ("file/below", "dangling", "dangling/", "dangling/below", "file/a/b"):
+        for words in (["--info"], ["-c", ""]):
+            done = call(shell, program, *words, RELENV_RUN_DIR=f"{tmp_path}/{place}")
+            why = f"RELENV_RUN_DIR is {tmp_path}/{place}, which cannot be made"
+            assert (done.returncode, done.stderr) == (126, f"{program}: cannot unpack: {why}\n")
+
+
 def test_shellcheck_has_nothing_to_say(tmp_path: Path) -> None:
     if shutil.which("shellcheck") is None:
         pytest.skip("no shellcheck here")
