@@ -64,8 +64,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         context = _context(args, os.environ if environ is None else environ)
         code: int = args.run(args, context)
         _flush()
-    except KeyboardInterrupt:
-        return _interrupted()
+    except KeyboardInterrupt as error:
+        return _interrupted(str(error))
     except Exception as error:  # noqa: BLE001 - the boundary
         if interrupts.is_behind(error):
             return _interrupted()
@@ -73,8 +73,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     return code
 
 
-def _interrupted() -> int:
-    _say("interrupted")
+def _interrupted(meanwhile: str = "") -> int:
+    _say(f"interrupted; {meanwhile}" if meanwhile else "interrupted")
     return INTERRUPTED
 
 

@@ -123,7 +123,7 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         with working(context.ui, "Checking the bundle in another place"):
             ground = Ground(root=moved, project=config.root, interpreter=interpreter)
             used = try_scripts(app.entry_points, ground, context.ui)
-            used |= smoke(config.smoke, moved, work / f"{MOVED} again" / name)
+            used |= smoke(config.smoke, moved, work / f"{MOVED} again" / name, context.ui)
         if config.bytecode and config.prune != MAX:  # there, what has no bytecode cannot be compiled
             compile_for(moved, config.prune, *sorted(used))
         glibc = _finish(context, app, config, interpreter, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 from relenv import process
@@ -11,10 +12,10 @@ from relenv.bundle.unstarted import TELL, failure_of, hint, place_of, reason
 from relenv.environment import copy_tree
 from relenv.errors import CheckError
 from relenv.pip_shim.scripts import carries
-from relenv.ui import slowly
+from relenv.ui import seconds, slowly
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from importlib.metadata import EntryPoint
     from pathlib import Path
 
@@ -24,9 +25,13 @@ if TYPE_CHECKING:
 TRIALS = 2
 """Scripts that are tried at a time."""
 NOTICE = 5.0
-"""Seconds after which it is said that a script is still being tried."""
+"""Seconds after which it is said that a script or a command is still being tried."""
 LIMIT = 120.0
 """Seconds that importing what a script starts with may take."""
+SMOKE_LIMIT = 600.0
+"""Seconds that a command of `smoke` may take, with all it has started that writes where it does."""
+SHOWN = 60
+"""Characters of such a command that are shown while it runs."""
 MARK = "relenv: compiled: "
 IMPORT = f"""\
 import faulthandler, importlib, os, sys
@@ -126,29 +131,48 @@ def _begin(root: Path, entry: EntryPoint, probe: Path | None) -> str:
     return process.run([*program, *words], cwd=root.parent, env=env, limit=LIMIT)
 
 
-def smoke(commands: Sequence[str], bundle: Path, root: Path) -> set[Path]:
+def smoke(commands: Sequence[str], bundle: Path, root: Path, ui: Ui | None = None) -> set[Path]:
     """Run commands in a copy of the bundle: what they write is not shipped.
 
     Args:
         commands: for sh.
         bundle: what is going to be shipped.
         root: where the copy goes.
+        ui: is told which one takes long.
 
     Returns:
         The bundle's sources that have no bytecode and were compiled for that.
 
     Raises:
-        CheckError: one fails.
+        CheckError: one fails, or does not end.
+        KeyboardInterrupt: the user does not want to wait for it; says for which.
     """
     if not commands:
         return set()
     copy_tree(bundle, root)
     env = {"PATH": f"{root / 'bin'}{os.pathsep}{os.defpath}", "HOME": str(root.parent), "LC_ALL": "C.UTF-8"}
     for command in commands:
-        try:
-            process.run(["sh", "-c", command], cwd=root.parent, env=env)
-        except process.CommandError as error:
-            raise CheckError(f"smoke: `{command}` failed ({error.how}) in the bundle", detail=error.tail) from error
+        with slowly(ui, f"Still running `{_brief(command)}`", after=NOTICE):
+            _smoke(command, root.parent, env)
     compiled = (path.relative_to(root) for path in root.rglob("__pycache__/*.pyc"))
     new = (path for path in compiled if not (bundle / path).exists())
     return {bundle / path.parents[1] / f"{path.name.partition('.')[0]}.py" for path in new}
+
+
+def _brief(command: str) -> str:
+    line = " ".join(command.split())
+    return line if len(line) <= SHOWN else f"{line[:SHOWN]} ..."
+
+
+def _smoke(command: str, cwd: Path, env: Mapping[str, str]) -> None:
+    began = time.monotonic()
+    try:
+        process.run(["sh", "-c", command], cwd=cwd, env=env, limit=SMOKE_LIMIT)
+    except process.OverdueError as error:
+        hint = "name one that ends; `timeout 5 COMMAND || [ $? = 124 ]` tells whether what serves does so for 5 seconds"
+        raise CheckError(f"smoke: `{command}` is {error.how} in the bundle", hint=hint, detail=error.tail) from error
+    except process.CommandError as error:
+        raise CheckError(f"smoke: `{command}` failed ({error.how}) in the bundle", detail=error.tail) from error
+    except KeyboardInterrupt as error:
+        took = seconds(time.monotonic() - began)
+        raise KeyboardInterrupt(f"smoke: `{command}` was not done after {took}") from error

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import sys
+import threading
 import time
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -11,7 +15,7 @@ import pytest
 
 from relenv import process
 from relenv.bundle import trial
-from relenv.bundle.trial import try_scripts
+from relenv.bundle.trial import smoke, try_scripts
 from relenv.bundle.unstarted import Failure, Ground, failure_of, hint, reason
 from relenv.errors import CheckError
 from relenv.interpreter import Interpreter
@@ -203,3 +207,46 @@ def test_one_that_fails_does_not_wait_for_another(ground: Ground) -> None:
         try_scripts(entries, ground)
     assert time.monotonic() - began < 20
     assert process.run(["echo", "on"]) == "on\n"
+
+
+def test_a_smoke_command_that_does_not_end_is_ended(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "SMOKE_LIMIT", 1.0)
+    monkeypatch.setattr(process, "GRACE", 0.2)
+    # the second has ended, and what it has started writes to where it did
+    for number, command in enumerate(("echo served; sleep 99", "echo served; (trap '' TERM; sleep 99; sleep 99) &")):
+        with pytest.raises(CheckError) as caught:
+            smoke(["true", command], ground.root, tmp_path / f"copy {number}")
+        assert caught.value.message == f"smoke: `{command}` is not done after 1 s in the bundle"
+        assert "timeout 5 COMMAND" in caught.value.hint
+        assert caught.value.detail == "served"
+
+
+def test_what_the_hint_says_works(ground: Ground, tmp_path: Path) -> None:
+    smoke(["timeout 0.1 sleep 99 || [ $? = 124 ]"], ground.root, tmp_path / "copy")
+
+
+def test_a_smoke_command_has_nothing_to_read(ground: Ground, tmp_path: Path) -> None:
+    smoke(['[ -z "$(cat)" ] && ! [ -t 0 ] && ! ( : < /dev/tty ) 2> /dev/null'], ground.root, tmp_path / "copy")
+
+
+def test_a_smoke_command_that_takes_long_is_named(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "NOTICE", 0.1)
+    ui = Heard()
+    smoke(["true", f"sleep 0.5;\n: {'x' * 99}"], ground.root, tmp_path / "copy", ui)
+    assert ui.begun == [f"Still running `sleep 0.5; : {'x' * 47} ...`"]
+
+
+def test_a_smoke_command_that_is_interrupted_is_named(ground: Ground, tmp_path: Path) -> None:
+    begun = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been ignored
+    begun.start()
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            smoke(["sleep 99"], ground.root, tmp_path / "copy")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert re.fullmatch(r"smoke: `sleep 99` was not done after \d+\.\d s", str(caught.value))
