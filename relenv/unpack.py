@@ -1,4 +1,4 @@
-"""Unpack a tarball from others: what is in it can come to lie in the target only, and as plain files."""
+"""Unpack tarballs from others: what is in it can come to lie in the target only, and as plain files."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import lzma
 import stat
 import tarfile
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from relenv import process
 from relenv.errors import SourceError, UnsafeError, naming
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from relenv.ui import Work
 
@@ -35,25 +35,21 @@ class _Member(tarfile.TarInfo):
 def unpack(tarball: Path, into: Path, work: Work) -> None:
     """Unpack a tar.xz of an interpreter.
 
-    Refused are absolute names, `..`, links that lead out of the tree, names below a link, names that come twice, hard
-    links, devices and pipes, and modes with setuid, setgid or sticky. Owners are not looked at, of modes only whether
-    a file can be executed.
-
     Args:
         tarball: its checksum was verified.
         into: an empty directory.
         work: is told the bytes of the tarball that were read.
 
     Raises:
-        UnsafeError: one of these is in it. SourceError: it is no whole tar.xz.
+        UnsafeError: what is refused is in it, see `checked`. SourceError: it is no whole tar.xz.
         OSError: it cannot be written; the disk may be full.
     """
     work.expect(tarball.stat().st_size)
     try:
-        with tarball.open("rb") as packed, lzma.open(packed) as plain, _open(plain) as tar:
-            for member, path in _checked(tar, tarball):
+        with tarball.open("rb") as packed, lzma.open(packed) as plain, streamed(cast("BinaryIO", plain)) as tar:
+            for member, path in checked(tar, tarball.name):
                 process.check()
-                _lay(tar, member, into / path)
+                lay(tar, member, into / path)
                 work.reach(packed.tell())
             while plain.read(1 << 20):  # what is behind the archive's end, the check of the compression for one
                 pass
@@ -61,24 +57,40 @@ def unpack(tarball: Path, into: Path, work: Work) -> None:
         raise SourceError(f"{tarball} is not a whole tar.xz archive: {error}") from error
 
 
-def _open(plain: lzma.LZMAFile) -> tarfile.TarFile:
+def streamed(plain: BinaryIO) -> tarfile.TarFile:
+    """Open a tar to be read once, from its beginning to its end."""
     return tarfile.open(fileobj=plain, mode="r|", tarinfo=_Member)
 
 
-def _checked(tar: tarfile.TarFile, tarball: Path) -> Iterator[tuple[tarfile.TarInfo, PurePosixPath]]:
-    """Yield each member and its path once it is known to be harmless, directories before what is in them."""
+def checked(
+    tar: tarfile.TarFile, what: str, called: Callable[[str], str] = str, largest: float = LARGEST
+) -> Iterator[tuple[tarfile.TarInfo, PurePosixPath]]:
+    """Yield each member and its path once it is known to be harmless, directories before what is in them.
+
+    Refused are absolute names, `..`, links that lead out of the tree, names below a link, names that come twice, hard
+    links, devices and pipes, and modes with setuid, setgid or sticky. Owners are not looked at.
+
+    Args:
+        tar: of `streamed`.
+        what: its name, for errors.
+        called: returns under which name a member goes; an empty one leaves it out, whatever it is.
+        largest: bytes that may come out of it.
+
+    Raises:
+        UnsafeError: one of these is in it.
+    """
     kinds: dict[PurePosixPath, bool] = {}
     """Each path so far, and whether it is a directory."""
-    left = LARGEST
+    left = largest
     for member in tar:
-        path = PurePosixPath(member.name)
+        path = PurePosixPath(called(member.name))
         if path == PurePosixPath():  # `./`
             continue
         left -= member.size
         missing = [parent for parent in reversed(path.parents[:-1]) if parent not in kinds]
         reason = _objection(member, path, kinds) or ("it holds more than 4 GB" if left < 0 else "")
         if reason:
-            raise UnsafeError(f"{tarball.name} was not unpacked: {member.name!r}: {reason}")
+            raise UnsafeError(f"{what} was not unpacked: {member.name!r}: {reason}")
         kinds |= dict.fromkeys(missing, True)
         kinds[path] = member.isdir()
         yield member, path
@@ -109,7 +121,8 @@ def leads_out(path: PurePosixPath, target: str) -> bool:
     return not target or target.startswith("/") or "\0" in target or ".." in parts[up:] or up > len(path.parts) - 1
 
 
-def _lay(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+def lay(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    """Write a member that was `checked` to a path: of its mode counts only whether it can be executed."""
     if member.isdir():
         path.mkdir(parents=True, exist_ok=True)
         return

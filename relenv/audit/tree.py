@@ -1,4 +1,4 @@
-"""From a path to a tree that can be checked: a directory as it is, a zip unpacked for the while."""
+"""From a path to a tree that can be checked: a directory as it is, what is packed unpacked for the while."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ import os
 import re
 import stat
 import tempfile
-import zipfile
-import zlib
-from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,10 +19,9 @@ from relenv.errors import CheckError, UsageError
 from relenv.manifest import MANIFEST
 from relenv.pip_shim.repair import libraries
 from relenv.store import remove_tree
-from relenv.unpack import leads_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 FLOOR = (2, 17)
 """The glibc that whatever we build runs with."""
@@ -33,22 +29,8 @@ INCLUDED = "included"
 """What stands for the package of a file that a bundle's project has put there by `include`."""
 _SERIES = re.compile(r"python(3\.\d+)")
 _GLIBC = re.compile(r"\d+(\.\d+)+")
-_NOT_OURS = "do not unpack it: no relenv made this"
-_AGAIN = "make it again, or copy it again"
-_NAME_ONE = "name an interpreter, an environment, a bundle's directory or its zip"
 _LONGEST = 4096
 """PATH_MAX of Linux."""
-_FIRST_MEMBER = b"PK\x03\x04"
-_PACKED = {
-    b"#!/bin/sh\n": ("a script, as a run file is", "unpack it first: sh {path} --extract DIR; and check DIR"),
-    b"\x1f\x8b": ("a tar.gz", "unpack it first: tar -xf {path}; and check the directory"),
-    b"\x28\xb5\x2f\xfd": ("a tar.zst", "unpack it first: tar -xf {path}; and check the directory"),
-    b"\xfd7zXZ\0": ("a tar.xz", "unpack it first: tar -xf {path}; and check the directory"),
-}
-"""What a file that is packed in another way begins with, what that is, and what helps."""
-_IMAGE = "check the same bundle as a directory or zip; `relenv verify` holds an image against its manifest"
-_UNIX = 3
-"""zip's "made by" for Unix: only then do external attributes hold a mode."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,27 +167,30 @@ def _is_closed(path: str) -> bool:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Tree]:
-    """Give the tree at a path; a zip is unpacked into a directory that is gone afterwards.
+    """Give the tree at a path; what is packed is unpacked into a directory that is gone afterwards.
 
     Raises:
         UsageError: there is nothing, or something else.
-        CheckError: a zip is damaged, or has members that must not be unpacked; or we may not read something.
+        CheckError: what is packed is damaged, or has members that must not be unpacked; or we may not read something.
+        OSError: there is no room to unpack it.
     """
+    # only `relenv check` gets here, and each `relenv bundle` would wait for it
+    from relenv.audit.packed import LAYOUT, NAME_ONE, unpack  # noqa: PLC0415
+
     _refuse_closed(path)
-    if path.is_dir():
+    layout = (path / LAYOUT).is_file()
+    if path.is_dir() and not layout:
         yield _tree(path, shown=path)
         return
     if not path.exists():
-        raise UsageError(f"{path} does not exist", hint=_NAME_ONE)
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        if path.is_file() and _begins_as_zip(path):
-            raise CheckError(f"{path} is damaged: it has no end", hint=_AGAIN)
-        what, hint = _other_kind(path) if path.is_file() else ("", _NAME_ONE)
-        raise UsageError(f"{path} is neither a directory nor a zip{what and f', but {what}'}", hint=hint)
+        raise UsageError(f"{path} does not exist", hint=NAME_ONE)
+    if layout:
+        _refuse_closed(*path.rglob("*"))
+    elif not path.is_file():
+        raise UsageError(f"{path} is neither a directory nor a bundle", hint=NAME_ONE)
     folder = Path(tempfile.mkdtemp(prefix="relenv-check-"))
     try:
-        _unpack(path, folder)
-        yield _tree(_top(folder), shown=path, unpacked=True)
+        yield _tree(unpack(path, folder), shown=path, unpacked=True)
     finally:
         remove_tree(folder)
 
@@ -228,22 +213,6 @@ def _refuse_closed(*paths: Path) -> None:
             raise CheckError(f"{path} cannot be read", hint="chmod u+rX, or check as the user whose it is")
 
 
-def _begins_as_zip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_FIRST_MEMBER)) == _FIRST_MEMBER
-
-
-def _other_kind(path: Path) -> tuple[str, str]:
-    """Return how else a file is packed, going by its beginning, and what helps; the first is empty if it is not."""
-    with path.open("rb") as file:
-        head = file.read(512)
-    if head[257:262] == b"ustar":
-        return "a tar, as an image is", _IMAGE
-    kinds = (kind for magic, kind in _PACKED.items() if head.startswith(magic))
-    what, hint = next(kinds, ("", _NAME_ONE))
-    return what, hint.format(path=path)
-
-
 def _tree(root: Path, *, shown: Path, unpacked: bool = False) -> Tree:
     root = root.resolve()
     _refuse_closed(root / "bin", root / "lib")
@@ -253,14 +222,12 @@ def _tree(root: Path, *, shown: Path, unpacked: bool = False) -> Tree:
             f"{shown} is a virtual environment, not one of relenv's",
             hint="it needs the Python it was made from; `relenv create` makes an environment with its own",
         )
-    if (root / "oci-layout").is_file():
-        raise UsageError(f"{shown} is an image", hint=_IMAGE)
     folders = libraries(root) or list((root / "lib").glob("python3.*"))
     serieses = [found[1] for path in folders if (found := _SERIES.fullmatch(path.name))]
     if not (root / "bin" / "python3").is_file() or len(serieses) != 1:
         raise UsageError(
             f"{shown} is not a tree of relenv's: it has no bin/python3 with one lib/python3.*",
-            hint="name the directory that holds bin and lib, or a bundle's zip",
+            hint="name the directory that holds bin and lib, or a bundle",
         )
     files, links = _listing(root)
     manifest = manifest_of(root)
@@ -305,69 +272,6 @@ def _listing(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
                 elif entry.is_file():
                     files.append(above + entry.name)
     return tuple(sorted(files)), tuple(sorted(links))
-
-
-def _top(folder: Path) -> Path:
-    """Return the tree in an unpacked zip: the one directory in it, as a rule."""
-    entries = list(folder.iterdir())
-    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip with its modes: zipfile drops them (https://github.com/python/cpython/issues/59999)."""
-    try:
-        with zipfile.ZipFile(archive) as opened_zip:
-            members = opened_zip.infolist()
-            for member in members:
-                _refuse_escape(archive, member.filename)
-            _refuse_conflicts(archive, members)
-            for member in members:
-                _extract(opened_zip, member, folder)
-            # links come last: no member can be written through one
-            for member in members:
-                if _is_link(member):
-                    _link(archive, opened_zip.read(member), folder, member.filename)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
-        raise CheckError(f"{archive} is damaged: {error}", hint=_AGAIN) from error
-
-
-def _refuse_escape(archive: Path, name: str) -> None:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
-        raise CheckError(f"{archive} has a member that leads out of it: {name!r}", hint=_NOT_OURS)
-
-
-def _refuse_conflicts(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
-    """Refuse names that come twice, or below one that is no directory: what is below a link may lie anywhere."""
-    leaves = Counter(PurePosixPath(member.filename) for member in members if not member.is_dir())
-    for path in (PurePosixPath(member.filename) for member in members):
-        if leaves[path] > 1 or not leaves.keys().isdisjoint(path.parents):
-            what = "that comes twice" if leaves[path] > 1 else "below what is no directory"
-            raise CheckError(f"{archive} has a member {what}: {str(path)!r}", hint=_NOT_OURS)
-
-
-def _is_link(member: zipfile.ZipInfo) -> bool:
-    return member.create_system == _UNIX and stat.S_ISLNK(member.external_attr >> 16)
-
-
-def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
-    if _is_link(member):
-        return
-    archive.extract(member, folder)
-    mode = stat.S_IMODE(member.external_attr >> 16) if member.create_system == _UNIX else 0
-    target = folder / member.filename
-    if mode:
-        # what cannot be read cannot be checked, nor removed
-        target.chmod((mode & 0o777) | (0o700 if member.is_dir() else 0o400))
-
-
-def _link(archive: Path, content: bytes, folder: Path, name: str) -> None:
-    target = os.fsdecode(content)
-    if leads_out(PurePosixPath(name), target):
-        raise CheckError(f"{archive} has a link that leads out of it: {name!r} to {target!r}", hint=_NOT_OURS)
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(target)
 
 
 def _record(tree: Tree, path: str) -> Record:

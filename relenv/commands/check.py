@@ -16,7 +16,7 @@ from rich.table import Table
 
 from relenv.audit import Report, Severity, audit, opened, this_machine
 from relenv.commands.tables import result_console
-from relenv.errors import CheckError
+from relenv.errors import FULL, CheckError, disk_full
 from relenv.store import remove_tree
 from relenv.ui import seconds
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 SUMMARY = "verify that a tree is relocatable, portable and whole"
 DESCRIPTION = """\
-Check an interpreter, an environment, a bundle's directory or its zip: libraries and symbols, the glibc it needs,
-paths that tell where it was made, scripts, RECORDs, extension modules. Nothing in it is changed, and nothing is run
-unless you say --run. Exits with 9 if there are errors; warnings and notes alone are fine.
+Check an interpreter, an environment, or a bundle, a directory or packed in any format: libraries and symbols, the glibc
+it needs, paths that tell where it was made, scripts, RECORDs, extension modules. Nothing in it is changed, and nothing
+is run unless you say --run. Exits with 9 if there are errors; warnings and notes alone are fine.
 """
 
 COLOURS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
@@ -50,18 +50,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Check, and print the findings."""
     began = time.monotonic()
+    try:
+        report = _checked(args, context)
+    except OSError as error:
+        if error.errno in FULL:
+            raise disk_full(f"{args.path} cannot be checked in {tempfile.gettempdir()}", "TMPDIR") from error
+        raise
+    if args.json:
+        sys.stdout.write(json.dumps(_described(args.path, report)) + "\n")
+    else:
+        _print(args.path, report, time.monotonic() - began)
+    return 0 if report.clean else CheckError.exit_code
+
+
+def _checked(args: argparse.Namespace, context: Context) -> Report:
     with ExitStack() as stack:
         tree = stack.enter_context(opened(args.path))
         work = None
         if args.execute:
             work = Path(tempfile.mkdtemp(prefix="relenv-check-"))
             stack.callback(remove_tree, work)
-        report = audit(tree, this_machine(context.environ), work=work)
-    if args.json:
-        sys.stdout.write(json.dumps(_described(args.path, report)) + "\n")
-    else:
-        _print(args.path, report, time.monotonic() - began)
-    return 0 if report.clean else CheckError.exit_code
+        return audit(tree, this_machine(context.environ), work=work)
 
 
 def _described(path: Path, report: Report) -> dict[str, object]:

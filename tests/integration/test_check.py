@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import EXAMPLE
+
+from relenv.bundle.formats import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,14 +76,73 @@ def test_an_environment_is_clean_and_stays_so_when_moved(check: Check, pristine:
         assert errors(check(place)) == set()
 
 
-def test_a_bundle_is_clean_as_a_zip_and_unpacked(relenv: Relenv, check: Check, tmp_path: Path) -> None:
-    example = Path(__file__).parents[2] / "examples/sitewatch"
-    project = shutil.copytree(example, tmp_path / "project", ignore=shutil.ignore_patterns("build", "*.egg-info"))
-    relenv("bundle", project, "-o", tmp_path / "x.zip")
-    assert errors(check(tmp_path / "x.zip")) == set()
-    subprocess.run([shutil.which("unzip") or "unzip", "-q", tmp_path / "x.zip", "-d", tmp_path / "out"], check=True)
-    (root,) = (tmp_path / "out").iterdir()
-    assert errors(check(root, "--run")) == set()
+HOME = Path("/home of/ada")
+
+
+@pytest.fixture(scope="session")
+def bundles(relenv: Relenv, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The example in every format, with one file that names a home directory."""
+    folder = tmp_path_factory.mktemp("packed")
+    project = shutil.copytree(EXAMPLE, folder / "project", ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    (project / "note.txt").write_text(f"see {HOME}/notes\n")
+    formats = [word for name in FORMATS for word in ("--format", name)]
+    options = ("--json", "--include", "note.txt:share/note.txt", *formats)
+    made = json.loads(relenv("bundle", project, "-o", f"{folder}/made of/", *options).stdout)
+    found = {one["format"]: Path(one["path"]) for one in made["files"]}
+    layout = folder / "layout"
+    shutil.unpack_archive(found["oci"], layout, "tar", filter="data")
+    return found | {"layout": layout}
+
+
+@pytest.mark.parametrize("form", [*FORMATS, "layout"])
+def test_a_bundle_is_checked_in_every_format(
+    check: Check, bundles: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    room = tmp_path / "r\u00f6om for it"
+    room.mkdir()
+    room.chmod(0o755)
+    monkeypatch.setenv("TMPDIR", str(room))
+    said = check(bundles[form], home=HOME)
+    (found,) = said["findings"]
+    assert (found["severity"], found["check"], found["file"]) == ("warning", "leak", "share/note.txt")
+    assert said["elf_files"] > 30
+    assert said["path"] == str(bundles[form])
+    assert said | {"path": ""} == check(bundles["dir"], home=HOME) | {"path": ""}
+    assert errors(check(bundles[form], "--run", home=HOME)) == set()
+    assert list(room.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["tar.gz", "tar.zst", "run", "oci", "zip"])
+def test_a_damaged_bundle_is_one_sentence(relenv: Relenv, bundles: dict[str, Path], tmp_path: Path, form: str) -> None:
+    path, data = tmp_path / "it", bundles[form].read_bytes()
+    for changed in (data[: len(data) // 2], data[:6_000_000] + bytes(99) + data[6_000_099:]):
+        path.write_bytes(changed)
+        outcome = relenv("check", path, check=False)
+        assert (outcome.code, outcome.stdout) == (9, "")
+        assert outcome.errors[0].startswith((f"error: {path} cannot be unpacked: ", f"error: {path} is damaged: "))
+        assert outcome.errors[1:] == ["hint: make it again, or copy it again"]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_where_a_bundle_has_no_room_is_told(
+    relenv: Relenv, bundles: dict[str, Path], tmp_path: Path, form: str
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", small]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("takes a file system of its own")
+    try:
+        options = ["--run"] if form == "dir" else []
+        outcome = relenv("check", bundles[form], *options, env={"TMPDIR": str(small)}, check=False)
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", small], check=True)
+    assert outcome.code == 10
+    assert outcome.errors == [
+        f"error: {bundles[form]} cannot be checked in {small}: the disk is full",
+        "hint: make room, or let TMPDIR be a directory on another disk",
+    ]
 
 
 def test_it_says_so_in_a_table_and_one_line(relenv: Relenv, env: Path) -> None:

@@ -298,6 +298,10 @@ def test_on_a_layout_the_script_runs_with_its_shell(relenv: Relenv, project: Pat
     assert config["config"]["Labels"]["from"] == "below"
     assert config["config"]["WorkingDir"] == "/srv/app"
     assert json.loads((tmp_path / "layout/manifest.json").read_text())[0]["Layers"][0] == layers(base)[0]
+    # what it is built on is nobody's promise
+    report = json.loads(relenv("check", "--run", made, "--json").stdout)
+    assert report["files"] == sum(path.is_file() for path in (root / "srv/app").rglob("*"))
+    assert [one for one in report["findings"] if one["severity"] in ("error", "warning")] == []
 
 
 def test_a_base_without_glibc_is_found_out_before_anything_is_built(

@@ -1,0 +1,308 @@
+"""Unpack what is to be looked at: every format that `relenv bundle` writes.
+
+How a format is told from another, and where in an image the bundle is, `relenv.pip_shim.verify` knows.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import stat
+import zipfile
+import zlib
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from relenv import process
+from relenv.errors import CheckError, UnsafeError, UsageError
+from relenv.pip_shim.verify import (
+    CHUNK,
+    HEAD,
+    LAYOUT,
+    MANIFEST,
+    OPAQUE,
+    WHITEOUT,
+    DamagedError,
+    NotABundleError,
+    _damage_named,
+    _Image,
+    _inside,
+    _layout,
+    _Peeked,
+    _place,
+    _plain,
+    _reader,
+    _top,
+)
+from relenv.store import remove_tree
+from relenv.unpack import checked, lay, leads_out, streamed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from relenv.pip_shim.verify import _Layout
+
+__all__ = ["LAYOUT", "NAME_ONE", "unpack"]
+
+NAME_ONE = "name an interpreter, an environment, or a bundle: its directory or what it is packed in"
+_NOT_OURS = "do not unpack it: no relenv made this"
+_AGAIN = "make it again, or copy it again"
+_XZ = b"\xfd7zXZ\0"
+"""How a tar.xz begins, as releases are: no bundle is one."""
+_UNIX = 3
+"""zip's "made by" for Unix: only then do external attributes hold a mode."""
+
+
+def unpack(path: Path, folder: Path) -> Path:
+    """Unpack a bundle, or a zip of anybody's; return the directory of the tree.
+
+    Args:
+        path: a file, or the layout of an image.
+        folder: an empty directory of ours.
+
+    Raises:
+        UsageError: it is something else.
+        CheckError: it is damaged, or has members that must not be unpacked.
+        OSError: it cannot be read, or there is no room.
+    """
+    try:
+        with _damage_named():
+            return _unpacker(path)(path, folder)
+    except NotABundleError as error:
+        raise UsageError(str(error), hint=NAME_ONE) from error
+    except (DamagedError, ValueError) as error:  # ValueError: of numbers in the headers of a tar
+        raise CheckError(f"{path} cannot be unpacked: {error}", hint=_AGAIN) from error
+    except UnsafeError as error:
+        raise CheckError(error.message, hint=_NOT_OURS) from error
+
+
+def _unpacker(path: Path) -> Callable[[Path, Path], Path]:
+    if path.is_dir():
+        return _image
+    try:
+        return _UNPACKERS[_reader(path).__name__]
+    except NotABundleError as error:
+        if zipfile.is_zipfile(path):  # with something in front
+            return _zip
+        with path.open("rb") as file:
+            xz = file.read(len(_XZ)) == _XZ
+        what = f"{path} is neither a directory nor a bundle"
+        if xz:
+            hint = f"unpack it first: tar -xf {path}; and check the directory"
+            raise UsageError(f"{what}, but a tar.xz", hint=hint) from error
+        raise UsageError(what, hint=NAME_ONE) from error
+
+
+def _single(folder: Path) -> Path:
+    """Return the tree in what was unpacked: the one directory in it, as a rule."""
+    entries = list(folder.iterdir())
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
+
+
+# --- a zip ------------------------------------------------------------------------------------------------
+
+
+def _zip(archive: Path, folder: Path) -> Path:
+    """Unpack a zip with its modes: zipfile drops them (https://github.com/python/cpython/issues/59999)."""
+    if not zipfile.is_zipfile(archive):
+        raise CheckError(f"{archive} is damaged: it has no end", hint=_AGAIN)
+    try:
+        with zipfile.ZipFile(archive) as opened_zip:
+            members = opened_zip.infolist()
+            for member in members:
+                _refuse_escape(archive, member.filename)
+            _refuse_conflicts(archive, members)
+            for member in members:
+                process.check()
+                _extract(opened_zip, member, folder)
+            # links come last: no member can be written through one
+            for member in members:
+                if _is_link(member):
+                    _link(archive, opened_zip.read(member), folder, member.filename)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
+        raise CheckError(f"{archive} is damaged: {error}", hint=_AGAIN) from error
+    return _single(folder)
+
+
+def _refuse_escape(archive: Path, name: str) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
+        raise CheckError(f"{archive} has a member that leads out of it: {name!r}", hint=_NOT_OURS)
+
+
+def _refuse_conflicts(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse names that come twice, or below one that is no directory: what is below a link may lie anywhere."""
+    leaves = Counter(PurePosixPath(member.filename) for member in members if not member.is_dir())
+    for path in (PurePosixPath(member.filename) for member in members):
+        if leaves[path] > 1 or not leaves.keys().isdisjoint(path.parents):
+            what = "that comes twice" if leaves[path] > 1 else "below what is no directory"
+            raise CheckError(f"{archive} has a member {what}: {str(path)!r}", hint=_NOT_OURS)
+
+
+def _is_link(member: zipfile.ZipInfo) -> bool:
+    return member.create_system == _UNIX and stat.S_ISLNK(member.external_attr >> 16)
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
+    if _is_link(member):
+        return
+    archive.extract(member, folder)
+    mode = stat.S_IMODE(member.external_attr >> 16) if member.create_system == _UNIX else 0
+    target = folder / member.filename
+    if mode:
+        # what cannot be read cannot be checked, nor removed
+        target.chmod((mode & 0o777) | (0o700 if member.is_dir() else 0o400))
+
+
+def _link(archive: Path, content: bytes, folder: Path, name: str) -> None:
+    target = os.fsdecode(content)
+    if leads_out(PurePosixPath(name), target):
+        raise CheckError(f"{archive} has a link that leads out of it: {name!r} to {target!r}", hint=_NOT_OURS)
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+
+
+# --- a tar, and a run file with one in it -----------------------------------------------------------------
+
+
+def _tar(path: Path, folder: Path) -> Path:
+    with path.open("rb") as file:
+        _lay_out(_Peeked(file), path.name, folder)
+    return _single(folder)
+
+
+def _lay_out(packed: _Peeked, what: str, folder: Path, called: Callable[[str], str] = str) -> list[PurePosixPath]:
+    """Unpack a tar, compressed or not, to its end, where a checksum may be.
+
+    Args:
+        packed: is read to its end.
+        what: its name.
+        folder: where its members go.
+        called: returns under which name one does; empty for one that does not.
+
+    Returns:
+        The names that stand for the removal of another, in a layer of an image.
+    """
+    plain = _plain(packed)
+    gone = []
+    with streamed(plain) as tar:
+        # there is as much room as the disk has, as for a zip
+        for member, path in checked(tar, what, called, math.inf):
+            process.check()
+            if called is not str and path.name.startswith(WHITEOUT):
+                gone.append(path)
+            else:
+                lay(tar, member, folder / path)
+    for stream in (plain, packed):
+        while stream.read(CHUNK):
+            pass
+    return gone
+
+
+def _run(path: Path, folder: Path) -> Path:
+    with path.open("rb") as file:
+        facts = dict(re.findall(rb"^(skip|size|sha256)=(\w+)", file.read(HEAD), re.MULTILINE))
+        try:
+            start, size, sha256 = int(facts[b"skip"]) - 1, int(facts[b"size"]), facts[b"sha256"].decode()
+        except (LookupError, ValueError):
+            raise DamagedError("its header is damaged") from None
+        surplus = path.stat().st_size - start - size
+        if surplus:  # it does not unpack itself either
+            kinds = {
+                True: f"it has {surplus} bytes behind its end",
+                False: f"it is cut short: {-surplus} bytes are missing",
+            }
+            raise DamagedError(kinds[surplus > 0])
+        file.seek(start)
+        payload = _Peeked(cast("BinaryIO", file), size)
+        _lay_out(payload, path.name, folder)
+    if payload.digest.hexdigest() != sha256:
+        raise DamagedError("its content does not have the checksum that its header says")
+    return _single(folder)
+
+
+# --- an image ---------------------------------------------------------------------------------------------
+
+
+def _image(path: Path, folder: Path) -> Path:
+    """Unpack what a container finds in the bundle's directory; what is beside that is nobody's business here."""
+    tree = folder / "tree"
+    tree.mkdir()
+    with _layout(path) as layout:
+        top, blobs = _layers(layout)
+        for digest in blobs:
+            _lay_over(tree, folder / "layer", layout, digest, top)
+    if not (tree / MANIFEST).is_file():
+        raise NotABundleError(f"{path} is an image of something else: /{top} in it has no {MANIFEST}")
+    return tree
+
+
+def _layers(layout: _Layout) -> tuple[str, list[str]]:
+    """Return where the bundle is in an image, and the digests of its layers, the lowest first."""
+    image = _Image(layout)
+    try:
+        manifest = image.manifest()
+        top = _top(image.document(manifest["config"]))
+        blobs = [str(one["digest"]) for one in manifest["layers"]]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        message = f"its index, manifest or configuration makes no sense ({type(error).__name__}: {error})"
+        raise DamagedError(message) from None
+    for one in image.differences:
+        raise DamagedError(f"{one.path} {one.what}")
+    return top, blobs
+
+
+def _lay_over(tree: Path, folder: Path, layout: _Layout, digest: str, top: str) -> None:
+    """Unpack a layer, and lay it over those below."""
+    name = _place({"digest": digest})
+    if name not in layout.sizes:
+        raise DamagedError(f"{name} is not there")
+    folder.mkdir()
+    with layout.open(name) as file:
+        packed = _Peeked(file)
+        gone = _lay_out(packed, name, folder, lambda one: _inside(top, one))
+    if f"sha256:{packed.digest.hexdigest()}" != digest:
+        raise DamagedError(f"{name} does not have the digest that is its name")
+    for path in gone:
+        for one in list(_hidden(tree, path)):
+            _remove(one)
+    _merge(folder, tree)
+    remove_tree(folder)
+
+
+def _hidden(tree: Path, path: PurePosixPath) -> Iterator[Path]:
+    """Yield what a name removes from the layers below (image-spec, layer.md)."""
+    above, name = tree / path.parent, path.name.removeprefix(WHITEOUT)
+    if name in ("", ".", ".."):
+        raise UnsafeError(f"{str(path)!r} removes what is no file")
+    if above.is_dir():
+        yield from above.iterdir() if path.name == OPAQUE else [above / name]
+
+
+def _merge(layer: Path, tree: Path) -> None:
+    """Move what is in one directory into another, over what is there."""
+    for entry in os.scandir(layer):
+        there = tree / entry.name
+        if entry.is_dir(follow_symlinks=False) and _is_folder(there):
+            _merge(Path(entry.path), there)
+        else:
+            _remove(there)
+            Path(entry.path).rename(there)
+
+
+def _remove(path: Path) -> None:
+    if _is_folder(path):
+        remove_tree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+_UNPACKERS: Mapping[str, Callable[[Path, Path], Path]] = {"_zip": _zip, "_tar": _tar, "_run": _run, "_image": _image}
+"""By what `relenv verify` would read a file with."""
