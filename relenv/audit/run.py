@@ -157,7 +157,8 @@ def _linked(copy: Path, work: Path, longest: int) -> Iterator[Path]:  # noqa: AR
 def _read_only(copy: Path, work: Path, longest: int) -> Iterator[Path]:  # noqa: ARG001
     modes = {Path(folder): Path(folder).stat().st_mode for folder, _, _ in os.walk(copy)}
     for folder, mode in modes.items():
-        folder.chmod(mode & ~0o222)
+        # a copy's directories have what our umask has left them, whatever the tree's have
+        folder.chmod((mode | 0o555) & ~0o222)
     try:
         yield copy
     finally:

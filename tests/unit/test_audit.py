@@ -19,7 +19,7 @@ import pytest
 from relenv.audit import Place, Tree, completeness, elf, opened, run, scripts, text
 from relenv.audit.binary import Binary, binaries
 from relenv.audit.closure import closures
-from relenv.environment import repair
+from relenv.environment import copy_tree, repair
 from relenv.errors import CheckError, RelenvError, UsageError
 from relenv.pip_shim import adopt
 from relenv.pip_shim.scripts import trampoline
@@ -580,6 +580,19 @@ def test_the_packages_of_another_python_are_no_second_library(root: Path) -> Non
     put(root, "lib/python3.11/site-packages/other.py", "")
     assert found(root) == []
     assert repair(root) == []
+
+
+def test_a_copy_is_open_to_others_whatever_our_umask(root: Path, tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        copy_tree(root, tmp_path / "copy")
+    finally:
+        os.umask(before)
+    folders = [tmp_path / "copy", *(path for path in (tmp_path / "copy").rglob("*") if path.is_dir())]
+    for _ in range(2):  # it is as it was afterwards
+        assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
+        with run._read_only(tmp_path / "copy", tmp_path, 0):
+            assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o555}
 
 
 def test_only_scripts_of_the_tree_are_run(root: Path, tmp_path: Path) -> None:
