@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 LOOSE = re.compile(rb"(?:from|import)\s+([\w.]+)|[\"']([\w.]+)[\"']")
 """What imports look like in a text that is no valid Python of this version."""
+CODE = re.compile(
+    r"(?:^|;)[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import\b[ \t(]*|import[ \t]+(?=[\w., \t]+(?:$|[;#])))([\w., \t]*)",
+    re.MULTILINE,
+)
+"""Likewise in a text that is code: `[sys.executable, "-c", "import wave; ..."]`, or what is written to a file."""
 NAME = re.compile(r"\w[\w.-]*")
 LONGEST = 80
 """Characters that the name of a module, or of something in one, may have."""
@@ -53,6 +58,8 @@ WORD = re.compile(rb"\w{2,}", re.ASCII)
 """What a compiled module may name: no module of the standard library has a shorter name."""
 RUN_TOGETHER = (b"__pyx_", b"rust_")
 """In modules that Cython and Rust compile, texts may stand side by side with nothing between."""
+PROGRAM = re.compile(rb"#!(.*python|/bin/sh\n''')")
+"""How a program in Python begins, which needs no suffix; the second as pip and relenv write it."""
 CALLS = (b"PyInit_", b"PyImport_", b"PyObject_", b"PyRun_")
 """One of them is in what has to do with Python: other shared objects import nothing."""
 PACKED = (b"__pyx_", b"decompress")
@@ -129,9 +136,18 @@ class Finder(ast.NodeVisitor):
             self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
-        """Note what may be the name of a module, or of something in one."""
-        if isinstance(node.value, str) and len(node.value) <= LONGEST and NAME.fullmatch(node.value):
+        """Note what may be the name of a module, or of something in one, and what a text imports that is code."""
+        if not isinstance(node.value, str):
+            return
+        if len(node.value) <= LONGEST and NAME.fullmatch(node.value):
             self.literals.add(node.value)
+        elif "import" in node.value:
+            self.aside.update(_of_code(node.value))  # which is a program of its own
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        """Pass over what documents something: it has examples."""
+        if not (isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)):
+            self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> None:
         """Note a word."""
@@ -149,6 +165,13 @@ class Finder(ast.NodeVisitor):
         for one in body:
             self.visit(one)
         self._into = before
+
+
+def _of_code(text: str) -> Iterator[str]:
+    """Yield the modules that a text imports, if it is code."""
+    for package, names in CODE.findall(text):
+        listed = [name.split()[0] for name in names.split(",") if name.strip()]
+        yield from [package, *(f"{package}.{name}" for name in listed)] if package else listed
 
 
 def _is_never(test: ast.expr) -> bool:
@@ -199,8 +222,8 @@ def uses(paths: Collection[str], known: Iterable[str], at: int = 0, shares: int 
         listed += [(path, name) for name in _speaking({*_opened(path).namelist()})]
     found: set[str] = set()
     for wheel, name in listed[at::shares]:
-        data = _opened(wheel).read(name) if wheel else Path(name).read_bytes()
-        if not name.endswith(".py"):
+        data = _content(wheel, name)
+        if not name.endswith(".py") and not PROGRAM.match(data):
             found |= _of_binary(data, modules)
             continue
         names, aside, texts, words = _of_source(data)
@@ -209,8 +232,15 @@ def uses(paths: Collection[str], known: Iterable[str], at: int = 0, shares: int 
             found |= {module for one in aside for module in _meant(one, modules)}
             found |= {module for one in texts for module in _meant(one, modules)}
             found |= {f"-{one}" for one in texts & modules}
-        found |= {f".{word}" for word in (words | texts) & WORDS}
+            words |= {text.rpartition(".")[2] for text in texts}
+        found |= {f".{word}" for word in words & WORDS}
     return found
+
+
+def _content(wheel: str, name: str) -> bytes:
+    if wheel:
+        return _opened(wheel).read(name)
+    return Path(name).read_bytes() if Path(name).is_file() else b""  # a link that leads nowhere
 
 
 @cache
@@ -324,7 +354,7 @@ def _begins_one(part: bytes, words: list[bytes]) -> bool:
 
 
 def _speaking(names: set[str]) -> list[str]:
-    """Return the sources, and the compiled modules whose source is not beside them."""
+    """Return the sources, what may be a program, and the compiled modules whose source is not beside them."""
 
     def is_compiled(name: str) -> bool:
         folder, _, file = name.rpartition("/")
@@ -332,7 +362,11 @@ def _speaking(names: set[str]) -> list[str]:
         # what mypyc and Cython have made of a source imports what that does
         return ".so" in file and (f"{folder}/{source}" if folder else source) not in names
 
-    return sorted(name for name in names if name.endswith(".py") or is_compiled(name))
+    def may_run(name: str) -> bool:
+        folder, _, file = name.rpartition("/")
+        return file.endswith(".py") or "." not in file or folder.endswith(("/bin", ".data/scripts"))
+
+    return sorted(name for name in names if may_run(name) or is_compiled(name))
 
 
 def main() -> None:

@@ -37,6 +37,18 @@ ENCODINGS = re.compile(
     # those of the locales of glibc (localedata/SUPPORTED): without its encoding the interpreter does not start
     r"|iso8859_\w+|koi8_\w+|cp1251|cp1252|cp1255|tis_620|kz1048|big5|big5hkscs|euc_jp|euc_kr|gb2312|gbk|gb18030)"
 )
+CHARSETS = (
+    *("encodings.cp866", "encodings.cp874", "encodings.cp932", "encodings.cp949", "encodings.cp1250"),
+    *("encodings.cp1253", "encodings.cp1254", "encodings.cp1256", "encodings.cp1257", "encodings.cp1258"),
+    *(
+        "encodings.iso2022_jp",
+        "encodings.mac_cyrillic",
+        "encodings.mac_roman",
+        "encodings.shift_jis",
+        "encodings.utf_7",
+    ),
+)
+"""With ENCODINGS those of the web and of mail: others say in which of them a text is (https://encoding.spec.whatwg.org)."""
 ALSO: Mapping[str, tuple[str, ...]] = {
     # modules in C, and what they import: by PyImport_Import and its like, in their sources
     "_asyncio": (
@@ -68,11 +80,12 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "_zoneinfo": ("zoneinfo", "zoneinfo._common", "zoneinfo._tzpath", "weakref"),
     "_zstd": ("compression.zstd",),
     "array": ("copyreg", "collections.abc"),
+    "pyexpat": CHARSETS,
     "unicodedata": (),
     # and in Python, by names that are put together or looked up
     "ctypes": ("ctypes._endian",),
     "dbm": ("dbm.dumb", "dbm.sqlite3", "dbm.gnu", "dbm.ndbm"),
-    "email.charset": ("encodings.iso2022_jp", "encodings.shift_jis"),
+    "email.charset": CHARSETS,
     "encodings.idna": ("encodings.punycode",),
     "importlib.metadata": ("importlib.readers",),
     "importlib.resources": ("importlib.readers",),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relenv.bundle import imported
-from relenv.bundle.reach import ALSO, START, UNFOLLOWED, WORDS, cut, missing, reached
+from relenv.bundle.reach import ALSO, CHARSETS, START, UNFOLLOWED, WORDS, cut, missing, reached
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,10 +64,19 @@ def uses(tmp_path: Path, content: str | bytes, name: str = "app.py") -> set[str]
         ("from unittest import IsolatedAsyncioTestCase\n", {".IsolatedAsyncioTestCase"}),
         ("from unittest import *\n", {".unittest.*"}),
         ("getattr(shutil, 'make_archive')(x)\n", {".make_archive"}),
+        ("POOL = 'concurrent.futures.ProcessPoolExecutor'\n", {".ProcessPoolExecutor"}),
+        ("NAME = 'Manager'\n", set()),
         ("ctypes.CDLL('libz.so.1')\n", {"/libz.so.1"}),
         ("if TYPE_CHECKING:\n    import sqlite3\nelse:\n    import re\n", {"re"}),
         ("from . import json\nfrom .sqlite3 import x\n", set()),
         ("# import sqlite3\n'''it takes json and re'''\n", set()),
+        (
+            "run([sys.executable, '-c', 'import re, json.tool as t; from xml import sax'])\n",
+            {"re", "json.tool", "xml", "xml.sax"},
+        ),
+        ("CODE = '''\nif x:\n    import sqlite3  # it does\n'''\n", {"sqlite3"}),
+        ("HELP = 'to import sqlite3 means a lot'\n", set()),
+        ("def f():\n    '''\n    import sqlite3\n    '''\n", set()),
         ("print 'old'\nimport sqlite3\n", {"sqlite3", "-sqlite3"}),
     ],
 )
@@ -116,6 +125,24 @@ def test_a_source_speaks_for_what_was_compiled_of_it(tmp_path: Path) -> None:
     assert uses(tmp_path, b"\x7fELF\0PyInit_app\0json\0", "app.so") == {"json"}
     (tmp_path / "app.py").write_text("import sqlite3\n")
     assert imported.uses([str(tmp_path / "app.py"), str(tmp_path / "app.so")], KNOWN) == {"sqlite3"}
+
+
+@pytest.mark.parametrize(
+    ("first", "names"),
+    [
+        ("#!python\n", {"sqlite3"}),
+        ("#!/usr/bin/env python3\n", {"sqlite3"}),
+        ("#!/bin/sh\n'''exec' python3 \"$0\" \"$@\"\n' '''\n", {"sqlite3"}),
+        ("#!/bin/sh\n", set()),
+        ("", set()),
+    ],
+)
+def test_programs_need_no_suffix(tmp_path: Path, first: str, names: set[str]) -> None:
+    assert uses(tmp_path, f"{first}import sqlite3\n", "tool") == names
+    with zipfile.ZipFile(tmp_path / "app.whl", "w") as archive:
+        archive.writestr("app-1.data/scripts/tool-3.13", f"{first}import sqlite3\n")
+        archive.writestr("app/tool-3.13", "#!python\nimport json\n")
+    assert imported.uses([str(tmp_path / "app.whl")], KNOWN) == names
 
 
 def test_words_of_languages_are_no_modules(tmp_path: Path) -> None:
@@ -301,6 +328,12 @@ def test_what_stays_can_be_imported_without_the_rest(modules: Mapping[str, Any],
     argv = [sys.executable, "-I", "-W", "ignore", "-c", ALONE]
     done = subprocess.run(argv, input=given, capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["email", "http.client", "urllib.request", "xml.etree.ElementTree", "xml.sax"])
+def test_what_reads_texts_of_others_has_their_encodings(modules: Mapping[str, Any], name: str) -> None:
+    assert {*CHARSETS} <= reached(modules, {name})
+    assert "encodings.cp1250" not in reached(modules, ())
 
 
 def test_the_tables_name_modules(modules: Mapping[str, Any]) -> None:
