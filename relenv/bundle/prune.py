@@ -247,6 +247,8 @@ print("importlib._bootstrap importlib._bootstrap_external")
 
 NAMED = re.compile(rb"['\"/]([\w-]+\.(?:pyi|pyx|pxd|cc?|cpp|hpp|h|f|f90|a|py))['\"]")
 """A file that a source speaks of: `Path(__file__).with_name("template.c")`."""
+STUB = b"attach_stub"
+"""In a source that takes what it imports from the stub beside it, by lazy-loader (SPEC 1 of Scientific Python)."""
 NAMED_DATA = re.compile(rb"\btests?['\"/].*\bdata\b")
 EVERYWHERE = frozenset({"__init__.py", "__main__.py", "setup.py", "conftest.py"})
 
@@ -269,6 +271,7 @@ def kept(sources: Iterable[tuple[str, bytes]], level: str = SAFE) -> frozenset[s
     for path, text in sources:
         if level == MAX and not tests.fullmatch(path):
             found |= {_file(path, name.decode()) for name in NAMED.findall(text)} - {""}
+            found |= {_file(path, f"{path.rpartition('/')[2]}i")} if STUB in text else set()
             found |= {_file(path, "data")} if NAMED_DATA.search(text) and not inside.match(path) else set()
         lines = b"\n".join(SPEAKING.findall(text))
         needs = {name for name, rule in rules.items() if rule.search(lines)}

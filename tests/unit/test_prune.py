@@ -221,6 +221,13 @@ def test_a_file_that_its_package_names_stays() -> None:
     assert not goes(f"{SITE}/mypy/typeshed/stdlib/builtins.pyi", MAX, frozenset())
 
 
+def test_a_stub_stays_that_is_read_at_run_time() -> None:
+    keep = kept([("app/__init__.py", b"__getattr__, *_ = lazy.attach_stub(__name__, __file__)")], MAX)
+    assert not goes(f"{SITE}/app/data/__init__.pyi", MAX, keep)
+    assert goes(f"{SITE}/app/other.pyi", MAX, keep)
+    assert goes(f"{SITE}/other/__init__.pyi", MAX, keep)
+
+
 def test_what_has_no_bytecode_is_told_before_it_goes() -> None:
     mailbox, lisp = f"{LIBRARY}/mailbox.py", f"{SITE}/pygments/lexers/lisp.py"
     assert is_cold(mailbox, SAFE)
