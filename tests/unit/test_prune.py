@@ -228,6 +228,11 @@ def test_a_stub_stays_that_is_read_at_run_time() -> None:
     assert goes(f"{SITE}/other/__init__.pyi", MAX, keep)
 
 
+def test_stubs_stay_with_a_type_checker() -> None:
+    assert kept([("mypy-1.dist-info/METADATA", b"Metadata-Version: 2.4\nName: mypy\nVersion: 1\n")]) == {"stubs"}
+    assert kept([("a-1.dist-info/METADATA", b"Name: mypy-extensions\nRequires-Dist: mypy; extra == 'x'\n")]) == set()
+
+
 def test_what_has_no_bytecode_is_told_before_it_goes() -> None:
     mailbox, lisp = f"{LIBRARY}/mailbox.py", f"{SITE}/pygments/lexers/lisp.py"
     assert is_cold(mailbox, SAFE)
