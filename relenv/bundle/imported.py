@@ -141,8 +141,9 @@ class Finder(ast.NodeVisitor):
             return
         if len(node.value) <= LONGEST and NAME.fullmatch(node.value):
             self.literals.add(node.value)
-        elif "import" in node.value:
-            self.aside.update(_of_code(node.value))  # which is a program of its own
+        elif "import" in node.value and (found := {*_of_code(node.value)}):
+            self.aside |= found  # it is a program of its own
+            self.words.update(re.findall(r"\w+", node.value))
 
     def visit_Expr(self, node: ast.Expr) -> None:
         """Pass over what documents something: it has examples."""
