@@ -40,13 +40,8 @@ ENCODINGS = re.compile(
 CHARSETS = (
     *("encodings.cp866", "encodings.cp874", "encodings.cp932", "encodings.cp949", "encodings.cp1250"),
     *("encodings.cp1253", "encodings.cp1254", "encodings.cp1256", "encodings.cp1257", "encodings.cp1258"),
-    *(
-        "encodings.iso2022_jp",
-        "encodings.mac_cyrillic",
-        "encodings.mac_roman",
-        "encodings.shift_jis",
-        "encodings.utf_7",
-    ),
+    *("encodings.iso2022_jp", "encodings.iso2022_kr", "encodings.shift_jis", "encodings.utf_7"),
+    *("encodings.mac_cyrillic", "encodings.mac_roman"),
 )
 """With ENCODINGS those of the web and of mail: others say in which of them a text is (https://encoding.spec.whatwg.org)."""
 ALSO: Mapping[str, tuple[str, ...]] = {
