@@ -138,7 +138,8 @@ def trimmed(context: Context, interpreter: Interpreter, treatment: Treatment) ->
             sources = _take_bytecode(usual, tree, treatment) if usual else sorted(library.iterdir())
             pruning.compile_for(tree, treatment.prune, *sources)
             pruning.prune(tree, treatment.prune, treatment.keep)
-            pruning.forget_frozen(tree, interpreter.series)
+            if pruning.UNFROZEN not in treatment.keep:
+                pruning.forget_frozen(tree, interpreter.series)
         _seal(root, treatment.keep)
 
     root = _entry(context, "trimmed", interpreter, treatment.key)

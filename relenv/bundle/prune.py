@@ -252,6 +252,9 @@ NAMED = re.compile(rb"['\"/]([\w-]+\.(?:pyi|pyx|pxd|cc?|cpp|hpp|h|f|f90|a|py))['
 """A file that a source speaks of: `Path(__file__).with_name("template.c")`."""
 STUB = b"attach_stub"
 """In a source that takes what it imports from the stub beside it, by lazy-loader (SPEC 1 of Scientific Python)."""
+UNFROZEN = "frozen modules"
+UNFREEZES = b"frozen_modules"
+"""In what runs `-X frozen_modules=off`, as ipykernel does: without sources that takes their bytecode."""
 NAMED_DATA = re.compile(rb"\btests?['\"/].*\bdata\b")
 EVERYWHERE = frozenset({"__init__.py", "__main__.py", "setup.py", "conftest.py"})
 
@@ -275,6 +278,7 @@ def kept(sources: Iterable[tuple[str, bytes]], level: str = SAFE) -> frozenset[s
         if level == MAX and not tests.fullmatch(path):
             found |= {_file(path, name.decode()) for name in NAMED.findall(text)} - {""}
             found |= {_file(path, f"{path.rpartition('/')[2]}i")} if STUB in text else set()
+            found |= {UNFROZEN} if UNFREEZES in text else set()
             found |= {_file(path, "data")} if NAMED_DATA.search(text) and not inside.match(path) else set()
         lines = b"\n".join(SPEAKING.findall(text))
         needs = {name for name, rule in rules.items() if rule.search(lines)}
@@ -404,7 +408,7 @@ def of_interpreter(keep: frozenset[str], level: str) -> frozenset[str]:
     made = [cut for cut in cuts if cut.name not in keep]
     # nor does it matter that one does not take what another takes
     names = {cut.name for cut in cuts if not any(cut.pattern and cut.pattern == other.pattern for other in made)}
-    names |= {f"import {name}" for name in cold}
+    names |= {f"import {name}" for name in cold} | ({UNFROZEN} if level == MAX else set())
     return frozenset(one for one in keep if one in names or (level != MAX and one.startswith("import pip.")))
 
 

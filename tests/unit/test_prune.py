@@ -233,6 +233,12 @@ def test_stubs_stay_with_a_type_checker() -> None:
     assert kept([("a-1.dist-info/METADATA", b"Name: mypy-extensions\nRequires-Dist: mypy; extra == 'x'\n")]) == set()
 
 
+def test_frozen_modules_can_be_turned_off_where_something_does() -> None:
+    keep = kept([("app/a.py", b"run([python, '-Xfrozen_modules=off'])")], MAX)
+    assert keep == of_interpreter(keep, MAX) == {"frozen modules"}
+    assert of_interpreter(keep, SAFE) == set()  # the sources are there
+
+
 def test_what_has_no_bytecode_is_told_before_it_goes() -> None:
     mailbox, lisp = f"{LIBRARY}/mailbox.py", f"{SITE}/pygments/lexers/lisp.py"
     assert is_cold(mailbox, SAFE)
