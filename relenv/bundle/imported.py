@@ -233,7 +233,7 @@ def uses(paths: Collection[str], known: Iterable[str], at: int = 0, shares: int 
             found |= {module for one in aside for module in _meant(one, modules)}
             found |= {module for one in texts for module in _meant(one, modules)}
             found |= {f"-{one}" for one in texts & modules}
-            words |= {text.rpartition(".")[2] for text in texts}
+            words |= {text.rpartition(".")[2] for text in texts if "." in text}
         found |= {f".{word}" for word in words & WORDS}
     return found
 

@@ -63,7 +63,6 @@ def uses(tmp_path: Path, content: str | bytes, name: str = "app.py") -> set[str]
         ("from time import strptime as parse\n", {"time", ".strptime"}),
         ("from unittest import IsolatedAsyncioTestCase\n", {".IsolatedAsyncioTestCase"}),
         ("from unittest import *\n", {".unittest.*"}),
-        ("getattr(shutil, 'make_archive')(x)\n", {".make_archive"}),
         ("POOL = 'concurrent.futures.ProcessPoolExecutor'\n", {".ProcessPoolExecutor"}),
         ("NAME = 'Manager'\n", set()),
         ("ctypes.CDLL('libz.so.1')\n", {"/libz.so.1"}),
