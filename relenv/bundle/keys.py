@@ -112,7 +112,7 @@ def one_or_several(*names: str) -> Shape:
     one = choice(*names)
     return Shape(
         what=f"{one.what}, or a list of them",
-        schema={"oneOf": [one.schema, {"type": "array", "items": one.schema, "minItems": 1, "uniqueItems": True}]},
+        schema={"oneOf": [one.schema, {"type": "array", "items": one.schema, "minItems": 1}]},
         accept=lambda value: (
             one.accept(value) or (isinstance(value, list) and bool(value) and all(map(one.accept, value)))
         ),
