@@ -305,18 +305,19 @@ def _unpacked(data: bytes) -> bytes:
 
     Source: Cython/Compiler/Code.py, generate_pystring_constants; Cython/Utility/StringTools.c, DecompressString_LZSS.
     """
+    return next((texts for texts in _decompressed(data) if all(text in texts for text in ALWAYS)), b"")
+
+
+def _decompressed(data: bytes) -> Iterator[bytes]:
+    """Yield whatever in a module can be decompressed."""
+    view = memoryview(data)  # what looks like the beginning of a stream is everywhere: nothing is copied for it
     for start, make in STREAMS.items():
         for found in re.finditer(start, data):
             with suppress(zlib.error, OSError):
-                texts = make().decompress(data[found.start() :], MOST)
-                if all(text in texts for text in ALWAYS):
-                    return texts
+                yield make().decompress(view[found.start() :], MOST)
     for at in chain(*(range(0, len(data), step) for step in ALIGNED)):
         if _is_text(_lzss(data, at, TRIED)):
-            texts = _lzss(data, at, MOST)
-            if all(text in texts for text in ALWAYS):
-                return texts
-    return b""
+            yield _lzss(data, at, MOST)
 
 
 def _is_text(texts: bytes) -> bool:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from relenv import process
 from relenv.bundle import imported
 from relenv.inside import run_python
 from relenv.relocate.elf import inspect, is_elf
@@ -214,8 +214,8 @@ def named(root: Path, modules: Modules, paths: Sequence[Path], work: Path) -> fr
         listed.write_text(json.dumps([str(path) for path in paths]), encoding="utf-8")
         shares = min(SHARES, -(-len(paths) // FEW))
         argv = (imported.__file__, "uses", str(known), str(listed))
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            parts = pool.map(lambda at: run_python(root, *argv, str(at), str(shares)), range(shares))
+        with process.pool(os.cpu_count() or 1) as threads:
+            parts = threads.map(lambda at: run_python(root, *argv, str(at), str(shares)), range(shares))
             return frozenset(name for part in parts for name in json.loads(part))
     finally:
         known.unlink(missing_ok=True)
