@@ -268,7 +268,7 @@ def _lay_over(tree: Path, folder: Path, layout: _Layout, digest: str, top: str) 
         raise DamagedError(f"{name} does not have the digest that is its name")
     for path in gone:
         for one in list(_hidden(tree, path)):
-            _remove(one)
+            remove_tree(one)
     _merge(folder, tree)
     remove_tree(folder)
 
@@ -289,15 +289,8 @@ def _merge(layer: Path, tree: Path) -> None:
         if entry.is_dir(follow_symlinks=False) and _is_folder(there):
             _merge(Path(entry.path), there)
         else:
-            _remove(there)
+            remove_tree(there)
             Path(entry.path).rename(there)
-
-
-def _remove(path: Path) -> None:
-    if _is_folder(path):
-        remove_tree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _is_folder(path: Path) -> bool:

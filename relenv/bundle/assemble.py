@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from relenv.bundle.config import AppConfig
     from relenv.context import Context
     from relenv.interpreter import Interpreter
+    from relenv.ui import Ui
 
     Then = Callable[[Job, Sequence[Written], Path], None]
 
@@ -131,8 +132,7 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         known = document(subject, digests(moved, below))
         examine(context, app.environment, below, known, glibc=config.glibc)
         job = _job(site, app, below, name=name, glibc=glibc, known=known)
-        with in_turn(next(iter(targets.values())).parent, context.ui):
-            files = tuple(write(job, form, target) for form, target in targets.items())
+        files = _write_all(job, targets, context.ui)
         if then:
             then(job, files, work)
     return Bundle(
@@ -145,6 +145,12 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         installers=app.installers,
         until=below.until,
     )
+
+
+def _write_all(job: Job, targets: Mapping[str, Path], ui: Ui) -> tuple[Written, ...]:
+    """Write each format to its place; they are all in one directory."""
+    with in_turn(next(iter(targets.values())).parent, ui):
+        return tuple(write(job, form, target) for form, target in targets.items())
 
 
 def _free_targets(config: AppConfig, name: str) -> dict[str, Path]:
