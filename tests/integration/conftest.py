@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,6 +152,19 @@ def say(program: Path, *arguments: str, env: Mapping[str, str] | None = None, cw
     )
     assert done.returncode == 0, f"{program}: {done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+@contextmanager
+def own_disk(place: Path, options: str = "rw") -> Iterator[None]:
+    """Mount a file system of its own at a place for the body; skip the test where nothing can be mounted."""
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", place], check=True)
 
 
 def elsewhere(content: Mapping[str, Path | None]) -> list[str]:

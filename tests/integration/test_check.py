@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import EXAMPLE
+from conftest import EXAMPLE, own_disk
 
 from relenv.bundle.formats import FORMATS
 
@@ -128,16 +128,10 @@ def test_where_a_bundle_has_no_room_is_told(
     relenv: Relenv, bundles: dict[str, Path], tmp_path: Path, form: str
 ) -> None:
     small = tmp_path / "small"
-    small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", small]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("takes a file system of its own")
-    try:
+    with own_disk(small, "size=20m"):
         options = ["--run"] if form == "dir" else []
         outcome = relenv("check", bundles[form], *options, env={"TMPDIR": str(small)}, check=False)
         assert list(small.iterdir()) == []
-    finally:
-        subprocess.run(["umount", small], check=True)
     assert outcome.code == 10
     assert outcome.errors == [
         f"error: {bundles[form]} cannot be checked in {small}: the disk is full",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import AWKWARD, elsewhere, say
+from conftest import AWKWARD, elsewhere, own_disk, say
 from wheels import make_wheel
 
 from relenv import environment as environments
@@ -270,16 +270,11 @@ def test_another_user_may_use_it_read_only(environment: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 def test_it_is_laid_out_on_a_mount_point(relenv: Relenv, interpreter: Path, tmp_path: Path) -> None:  # noqa: ARG001
     place = tmp_path / "place"
-    place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=False, capture_output=True).returncode:
-        pytest.skip("nothing can be mounted here")
-    try:
+    with own_disk(place):
         relenv("create", place)
         say(place / "bin/pip3", "--version")
         assert not list(place.glob(".*"))
         assert relenv("create", place, check=False).errors[0] == f"error: {place} exists already"
-    finally:
-        subprocess.run(["umount", place], check=True)
 
 
 def test_a_name_may_be_as_long_as_the_file_system_allows(relenv: Relenv, interpreter: Path, tmp_path: Path) -> None:  # noqa: ARG001

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import own_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,18 +184,12 @@ def test_a_place_that_is_not_writable_is_refused_at_once(relenv: Relenv, sample:
 
 def test_a_full_disk(relenv: Relenv, interpreter: Path, sample: Callable[[str], Path], tmp_path: Path) -> None:  # noqa: ARG001
     small = tmp_path / "small"
-    small.mkdir()
-    mount = [shutil.which("mount") or "mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root can make a small disk")
-    try:
+    with own_disk(small, "size=2m"):
         outcome = relenv("bundle", sample("backend-flit-core"), "-o", small / "it.zip", check=False)
         failed(outcome, 10, "No space left on device")
         assert list(small.iterdir()) == []
         outcome = relenv("toolchain", "download", env={"RELENV_DATA": str(small / "data")}, check=False)
         failed(outcome, 10, "disk")
-    finally:
-        subprocess.run([shutil.which("umount") or "umount", small], check=True)
 
 
 def test_a_foreign_cache_is_left_alone(relenv: Relenv, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import minisign
 import pytest
 import trustme
-from conftest import AWKWARD, Relenv, say
+from conftest import AWKWARD, Relenv, own_disk, say
 
 SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 """Where nginx is, though not in a user's PATH."""
@@ -375,22 +375,16 @@ def repack(faulty: Path, change: Callable[[tarfile.TarFile], None]) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk(relenv: Relenv, via: dict[str, str], tmp_path: Path) -> None:
     disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=30m", "tmpfs", disk]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("nothing can be mounted here")
-    try:
+    with own_disk(disk, "size=30m"):
         here = {**via, "RELENV_DATA": str(disk / "data")}
         outcome = relenv("fetch", env=here, check=False)
         assert outcome.code == 10
         assert outcome.errors[0].endswith("cannot be put into {}: the disk is full".format(disk / "data"))
         assert [name for name in stored(here) if not name.endswith(".tar.xz")] == []
-        subprocess.run([*mount[:4], "remount,size=200m", *mount[5:]], check=True)
+        subprocess.run(["mount", "-o", "remount,size=200m", disk], check=True)
         again = relenv("fetch", env=here)
         assert "Unpacking" in again.stderr
         assert "Fetching" not in again.stderr  # the tarball was whole
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_tarball_that_wants_out(relenv: Relenv, via: dict[str, str], tmp_path: Path) -> None:

@@ -34,21 +34,28 @@ py-modules = ["twin"]
 ROUNDS = 5
 
 
-def bundle_both(data: Path, projects: list[Path], folder: Path) -> list[str]:
-    """Bundle two projects at once; return what each said."""
+def at_once(data: Path, commands: list[list[str | Path]]) -> list[tuple[int, str, str]]:
+    """Run `relenv bundle` with each of some arguments at once; return how each ended, and what it said."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "relenv", "bundle", str(project), "-o", str(folder / f"{project.name}.zip")],
+            [sys.executable, "-m", "relenv", "bundle", *words],
             env={**os.environ, "RELENV_DATA": str(data)},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for project in projects
+        for words in commands
     ]
-    said = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
+    said = [process.communicate() for process in processes]
+    return [(process.returncode, *one) for process, one in zip(processes, said, strict=True)]
+
+
+def bundle_both(data: Path, projects: list[Path], folder: Path) -> list[str]:
+    """Bundle two projects at once; return what each said."""
+    ended = at_once(data, [[project, "-o", folder / f"{project.name}.zip"] for project in projects])
+    said = [errors for _, _, errors in ended]
+    assert [code for code, _, _ in ended] == [0, 0], said
     assert all((folder / f"{project.name}.zip").is_file() for project in projects)
     assert list((data / "work").glob("bundle-*")) == []
     return said
@@ -93,20 +100,9 @@ def twin(root: Path, word: str) -> Path:
 def bundle_into(folder: Path, data: Path, projects: list[Path], *options: str) -> list[tuple[int, str, str]]:
     """Bundle projects into one directory at once; return how each ended, and what it said."""
     folder.mkdir(exist_ok=True)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "relenv", "bundle", project, "-o", f"{folder}{os.sep}", "--json", *options],
-            env={**os.environ, "RELENV_DATA": str(data)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for project in projects
-    ]
-    said = [process.communicate() for process in processes]
+    ended = at_once(data, [[project, "-o", f"{folder}{os.sep}", "--json", *options] for project in projects])
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
-    return [(process.returncode, *one) for process, one in zip(processes, said, strict=True)]
+    return ended
 
 
 def words(folder: Path, home: Path) -> list[str]:

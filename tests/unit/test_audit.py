@@ -9,12 +9,12 @@ import stat
 import tempfile
 import zipfile
 from base64 import urlsafe_b64encode
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from nobody import as_nobody
 
 from relenv.audit import Place, Tree, completeness, elf, opened, run, scripts, text
 from relenv.audit.binary import Binary, binaries
@@ -26,7 +26,7 @@ from relenv.pip_shim.scripts import trampoline
 from relenv.recipes.cpython import EXTENSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from relenv.audit import Finding
 
@@ -82,19 +82,6 @@ def found(root: Path) -> list[tuple[str, str, str]]:
 
 def test_a_whole_tree_is_clean(root: Path) -> None:
     assert found(root) == []
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Let root be another user for the body: root reads whatever there is."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.setresuid(65534, 65534, 0)
-    try:
-        yield
-    finally:
-        os.setresuid(0, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from layouts import begin, put
 
 from relenv.audit.packed import unpack
 from relenv.errors import CheckError, RelenvError, UsageError
@@ -64,19 +65,9 @@ def as_run(path: Path, members: Iterable[Member]) -> Path:
 
 def as_layout(path: Path, *layers: Iterable[Member], top: str = "/opt/app") -> Path:
     """Write an image layout, the bundle of which is in a directory."""
-    blobs = path / "blobs/sha256"
-    blobs.mkdir(parents=True)
-
-    def put(data: bytes) -> dict[str, object]:
-        digest = hashlib.sha256(data).hexdigest()
-        (blobs / digest).write_bytes(data)
-        return {"digest": f"sha256:{digest}", "size": len(data)}
-
-    described = [put(gzip.compress(tarred(layer))) for layer in layers]
-    config = put(json.dumps({"config": {"Env": ["LANG=C", f"PATH={top}/bin:/usr/bin"]}}).encode())
-    manifest = put(json.dumps({"config": config, "layers": described}).encode())
-    (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    (path / "index.json").write_text(json.dumps({"manifests": [manifest]}))
+    described = [put(path, gzip.compress(tarred(layer))) for layer in layers]
+    config = put(path, json.dumps({"config": {"Env": ["LANG=C", f"PATH={top}/bin:/usr/bin"]}}).encode())
+    begin(path, put(path, json.dumps({"config": config, "layers": described}).encode()))
     return path
 
 

@@ -6,24 +6,24 @@ import gzip
 import hashlib
 import io
 import json
-import os
 import stat
 import tarfile
 import tempfile
 import zipfile
 from argparse import Namespace
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from layouts import begin, put
+from nobody import as_nobody
 
 from relenv.commands import verify as command
 from relenv.errors import CheckError
 from relenv.pip_shim.verify import NotABundleError, Report, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 FILES: dict[str, tuple[bytes, int]] = {
     "bin/run": (b"#!/bin/sh\nexit 0\n", 0o755),
@@ -86,26 +86,17 @@ def as_dir(path: Path, what: Members) -> Path:
 
 def as_layout(path: Path, what: Members, *more: Members) -> Path:
     """Write an image layout with a layer of each."""
-    blobs = path / "blobs/sha256"
-    blobs.mkdir(parents=True)
-
-    def put(data: bytes) -> dict[str, object]:
-        digest = hashlib.sha256(data).hexdigest()
-        (blobs / digest).write_bytes(data)
-        return {"digest": f"sha256:{digest}", "size": len(data)}
-
+    path.mkdir()
     layers, diffs = [], []
     for content in ([("etc/passwd", b"root", 0o644)], what, *more):
         packed = as_tar(path / "layer", [(f"./opt/{name}", data, mode) for name, data, mode in content]).read_bytes()
-        layers.append(put(packed))
+        layers.append(put(path, packed))
         diffs.append(f"sha256:{hashlib.sha256(gzip.decompress(packed)).hexdigest()}")
     (path / "layer").unlink()
     run = {"Env": ["LANG=C", "PATH=/opt/shown/bin:/usr/bin"]}
-    config = put(json.dumps({"config": run, "rootfs": {"diff_ids": diffs}}).encode())
-    manifest = put(json.dumps({"config": config, "layers": layers}).encode())
+    config = put(path, json.dumps({"config": run, "rootfs": {"diff_ids": diffs}}).encode())
+    begin(path, put(path, json.dumps({"config": config, "layers": layers}).encode()))
     names = [f"blobs/{str(one['digest']).replace(':', '/')}" for one in (config, *layers)]
-    (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    (path / "index.json").write_text(json.dumps({"manifests": [manifest]}))
     (path / "manifest.json").write_text(json.dumps([{"Config": names[0], "Layers": names[1:]}]))
     return path
 
@@ -130,19 +121,6 @@ WRITERS: dict[str, Callable[[Path, Members], Path]] = {
 @pytest.fixture(params=WRITERS)
 def write(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Members], Path]:
     return lambda what: WRITERS[request.param](tmp_path / "shown.it", what)
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Let root be another user for the body: root reads whatever there is."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.setresuid(65534, 65534, 0)
-    try:
-        yield
-    finally:
-        os.setresuid(0, 0, 0)
 
 
 def told(report: Report) -> list[tuple[str, str]]:
