@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,10 @@ def test_only_the_edges_read_the_environment() -> None:
 def test_only_the_runner_starts_programs() -> None:
     starters = {_unit_of(path) for path in _units() if "import subprocess" in path.read_text(encoding="utf-8")}
     assert starters <= {"process", "pip_shim"}
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """Pytest imports them by their last name alone: two of one name end a whole run, though either directory passes."""
+    tests = ROOT.parent / "tests"
+    names = Counter(path.name for place in ("unit", "integration") for path in (tests / place).glob("*.py"))
+    assert {name for name, count in names.items() if count > 1} <= {"conftest.py"}
