@@ -1,40 +1,34 @@
 """Unpack what is to be looked at: every format that `relenv bundle` writes.
 
-How a format is told from another, and where in an image the bundle is, `relenv.pip_shim.verify` knows.
+How a format is told from another, `relenv.pip_shim.packing` knows, and where in an image the bundle is, its `image`.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import re
 import stat
 import zipfile
 import zlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING
 
 from relenv import process
 from relenv.errors import CheckError, UnsafeError, UsageError
-from relenv.pip_shim.verify import (
+from relenv.pip_shim.image import OPAQUE, WHITEOUT, Image, inside, layout_of
+from relenv.pip_shim.packing import (
     CHUNK,
-    HEAD,
     LAYOUT,
     MANIFEST,
-    OPAQUE,
-    WHITEOUT,
     DamagedError,
+    Form,
     NotABundleError,
-    _damage_named,
-    _Image,
-    _inside,
-    _layout,
-    _Peeked,
-    _place,
-    _plain,
-    _reader,
-    _top,
+    Peeked,
+    damage_named,
+    form_of,
+    payload_of,
+    plain,
 )
 from relenv.store import remove_tree
 from relenv.unpack import checked, lay, leads_out, streamed
@@ -42,7 +36,7 @@ from relenv.unpack import checked, lay, leads_out, streamed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from relenv.pip_shim.verify import _Layout
+    from relenv.pip_shim.image import Blob, Layout, Stack
 
 __all__ = ["LAYOUT", "NAME_ONE", "unpack"]
 
@@ -68,7 +62,7 @@ def unpack(path: Path, folder: Path) -> Path:
         OSError: it cannot be read, or there is no room.
     """
     try:
-        with _damage_named():
+        with damage_named():
             return _unpacker(path)(path, folder)
     except NotABundleError as error:
         raise UsageError(str(error), hint=NAME_ONE) from error
@@ -79,10 +73,8 @@ def unpack(path: Path, folder: Path) -> Path:
 
 
 def _unpacker(path: Path) -> Callable[[Path, Path], Path]:
-    if path.is_dir():
-        return _image
     try:
-        return _UNPACKERS[_reader(path).__name__]
+        return _UNPACKERS[form_of(path)]
     except NotABundleError as error:
         if zipfile.is_zipfile(path):  # with something in front
             return _zip
@@ -170,11 +162,11 @@ def _link(archive: Path, content: bytes, folder: Path, name: str) -> None:
 
 def _tar(path: Path, folder: Path) -> Path:
     with path.open("rb") as file:
-        _lay_out(_Peeked(file), path.name, folder)
+        _lay_out(Peeked(file), path.name, folder)
     return _single(folder)
 
 
-def _lay_out(packed: _Peeked, what: str, folder: Path, called: Callable[[str], str] = str) -> list[PurePosixPath]:
+def _lay_out(packed: Peeked, what: str, folder: Path, called: Callable[[str], str] = str) -> list[PurePosixPath]:
     """Unpack a tar, compressed or not, to its end, where a checksum may be.
 
     Args:
@@ -186,9 +178,9 @@ def _lay_out(packed: _Peeked, what: str, folder: Path, called: Callable[[str], s
     Returns:
         The names that stand for the removal of another, in a layer of an image.
     """
-    plain = _plain(packed)
+    unpacked = plain(packed)
     gone = []
-    with streamed(plain) as tar:
+    with streamed(unpacked) as tar:
         # there is as much room as the disk has, as for a zip
         for member, path in checked(tar, what, called, math.inf):
             process.check()
@@ -196,31 +188,19 @@ def _lay_out(packed: _Peeked, what: str, folder: Path, called: Callable[[str], s
                 gone.append(path)
             else:
                 lay(tar, member, folder / path)
-    for stream in (plain, packed):
+    for stream in (unpacked, packed):
         while stream.read(CHUNK):
             pass
     return gone
 
 
 def _run(path: Path, folder: Path) -> Path:
-    with path.open("rb") as file:
-        facts = dict(re.findall(rb"^(skip|size|sha256)=(\w+)", file.read(HEAD), re.MULTILINE))
-        try:
-            start, size, sha256 = int(facts[b"skip"]) - 1, int(facts[b"size"]), facts[b"sha256"].decode()
-        except (LookupError, ValueError):
-            raise DamagedError("its header is damaged") from None
-        surplus = path.stat().st_size - start - size
-        if surplus:  # it does not unpack itself either
-            kinds = {
-                True: f"it has {surplus} bytes behind its end",
-                False: f"it is cut short: {-surplus} bytes are missing",
-            }
-            raise DamagedError(kinds[surplus > 0])
-        file.seek(start)
-        payload = _Peeked(cast("BinaryIO", file), size)
-        _lay_out(payload, path.name, folder)
-    if payload.digest.hexdigest() != sha256:
-        raise DamagedError("its content does not have the checksum that its header says")
+    with payload_of(path) as payload:
+        if payload.surplus:  # it does not unpack itself either
+            raise DamagedError(payload.behind())
+        _lay_out(payload.stream, path.name, folder)
+        if fault := payload.fault():
+            raise DamagedError(fault)
     return _single(folder)
 
 
@@ -231,41 +211,33 @@ def _image(path: Path, folder: Path) -> Path:
     """Unpack what a container finds in the bundle's directory; what is beside that is nobody's business here."""
     tree = folder / "tree"
     tree.mkdir()
-    with _layout(path) as layout:
-        top, blobs = _layers(layout)
-        for digest in blobs:
-            _lay_over(tree, folder / "layer", layout, digest, top)
+    with layout_of(path) as layout:
+        stack = _stack(layout)
+        for blob in stack.layers:
+            _lay_over(tree, folder / "layer", layout, blob, stack.top)
     if not (tree / MANIFEST).is_file():
-        raise NotABundleError(f"{path} is an image of something else: /{top} in it has no {MANIFEST}")
+        raise NotABundleError(f"{path} is an image of something else: /{stack.top} in it has no {MANIFEST}")
     return tree
 
 
-def _layers(layout: _Layout) -> tuple[str, list[str]]:
-    """Return where the bundle is in an image, and the digests of its layers, the lowest first."""
-    image = _Image(layout)
-    try:
-        manifest = image.manifest()
-        top = _top(image.document(manifest["config"]))
-        blobs = [str(one["digest"]) for one in manifest["layers"]]
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        message = f"its index, manifest or configuration makes no sense ({type(error).__name__}: {error})"
-        raise DamagedError(message) from None
+def _stack(layout: Layout) -> Stack:
+    image = Image(layout)
+    stack = image.stack()
     for one in image.differences:
         raise DamagedError(f"{one.path} {one.what}")
-    return top, blobs
+    return stack
 
 
-def _lay_over(tree: Path, folder: Path, layout: _Layout, digest: str, top: str) -> None:
+def _lay_over(tree: Path, folder: Path, layout: Layout, blob: Blob, top: str) -> None:
     """Unpack a layer, and lay it over those below."""
-    name = _place({"digest": digest})
-    if name not in layout.sizes:
-        raise DamagedError(f"{name} is not there")
+    if blob.name not in layout.sizes:
+        raise DamagedError(f"{blob.name} is not there")
     folder.mkdir()
-    with layout.open(name) as file:
-        packed = _Peeked(file)
-        gone = _lay_out(packed, name, folder, lambda one: _inside(top, one))
-    if f"sha256:{packed.digest.hexdigest()}" != digest:
-        raise DamagedError(f"{name} does not have the digest that is its name")
+    with layout.open(blob.name) as file:
+        packed = Peeked(file)
+        gone = _lay_out(packed, blob.name, folder, lambda one: inside(top, one))
+    if f"sha256:{packed.digest.hexdigest()}" != blob.digest:
+        raise DamagedError(f"{blob.name} does not have the digest that is its name")
     for path in gone:
         for one in list(_hidden(tree, path)):
             remove_tree(one)
@@ -297,5 +269,10 @@ def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
-_UNPACKERS: Mapping[str, Callable[[Path, Path], Path]] = {"_zip": _zip, "_tar": _tar, "_run": _run, "_image": _image}
-"""By what `relenv verify` would read a file with."""
+_UNPACKERS: Mapping[Form, Callable[[Path, Path], Path]] = {
+    Form.ZIP: _zip,
+    Form.TAR: _tar,
+    Form.RUN: _run,
+    Form.IMAGE: _image,
+    Form.DIRECTORY: _image,  # says what it lacks of a layout
+}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from relenv.errors import CheckError, UsageError
-from relenv.pip_shim.verify import NotABundleError, verify
+from relenv.pip_shim.packing import NotABundleError
+from relenv.pip_shim.verify import verify
 
 if TYPE_CHECKING:
     import argparse
@@ -36,7 +35,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:  # noqa: ARG001 - as of every command
     """Verify, and print what is different."""
     try:
-        _look_into(args.path)
         report = verify(args.path)
     except NotABundleError as error:
         raise UsageError(str(error), hint="name what `relenv bundle` has written") from error
@@ -49,21 +47,3 @@ def run(args: argparse.Namespace, context: Context) -> int:  # noqa: ARG001 - as
     else:
         sys.stdout.write(report.text(strict=args.strict).encode("utf-8", "backslashreplace").decode())
     return 0 if report.ok(strict=args.strict) else CheckError.exit_code
-
-
-def _look_into(path: Path) -> None:
-    """Enter each directory: all that is in one that we may not read would be said to be missing.
-
-    Raises:
-        OSError: one cannot be read.
-    """
-    try:
-        folders = os.walk(path, onerror=_raise) if stat.S_ISDIR(path.stat().st_mode) else ()
-    except (FileNotFoundError, NotADirectoryError):
-        return  # what reads it says so
-    for folder, _, _ in folders:
-        os.stat(f"{folder}/.")  # noqa: PTH116 - Path drops the dot: what can be listed cannot always be entered
-
-
-def _raise(error: OSError) -> NoReturn:
-    raise error

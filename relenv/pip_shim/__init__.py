@@ -9,6 +9,12 @@ Hence: the standard library only, nothing of relenv's, and relative imports.
 - `cli`: what those two run
 - `interrupted`: takes away what a pip that was killed left behind
 - `repair`: all of it, for an environment that another tool wrote into
+
+And, for bundles:
+
+- `packing`: which format a bundle has, and the streams to read it by
+- `contents`, `image`: what is in one
+- `verify`: holds that against its manifest
 """
 
 from .adopt import adopt_pip

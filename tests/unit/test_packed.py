@@ -65,8 +65,11 @@ def as_run(path: Path, members: Iterable[Member]) -> Path:
 
 def as_layout(path: Path, *layers: Iterable[Member], top: str = "/opt/app") -> Path:
     """Write an image layout, the bundle of which is in a directory."""
-    described = [put(path, gzip.compress(tarred(layer))) for layer in layers]
-    config = put(path, json.dumps({"config": {"Env": ["LANG=C", f"PATH={top}/bin:/usr/bin"]}}).encode())
+    tars = [tarred(layer) for layer in layers]
+    described = [put(path, gzip.compress(tar)) for tar in tars]
+    diffs = [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]
+    run = {"Env": ["LANG=C", f"PATH={top}/bin:/usr/bin"]}
+    config = put(path, json.dumps({"config": run, "rootfs": {"diff_ids": diffs}}).encode())
     begin(path, put(path, json.dumps({"config": config, "layers": described}).encode()))
     return path
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import stat
+import sys
 import tarfile
 import tempfile
 import zipfile
@@ -20,7 +21,8 @@ from nobody import as_nobody
 
 from relenv.commands import verify as command
 from relenv.errors import CheckError
-from relenv.pip_shim.verify import NotABundleError, Report, verify
+from relenv.pip_shim.packing import NotABundleError
+from relenv.pip_shim.verify import Report, main, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -391,3 +393,18 @@ def test_a_file_that_may_not_be_read_is_there(closed: str) -> None:
         (Path(folder) / closed).chmod(0)
         error = refused(path, Path(folder) / closed)
     assert error.message == f"{path} cannot be read: Permission denied"
+
+
+def test_a_bundle_that_verifies_itself_says_so_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        path = as_dir(Path(folder), members())
+        (path / "lib").chmod(0)
+        monkeypatch.setattr(sys, "argv", ["verify", str(path)])
+        with as_nobody():
+            status = main()
+        (path / "lib").chmod(0o755)
+    assert status == CheckError.exit_code
+    assert capsys.readouterr().err == f"error: {path}/lib cannot be read: Permission denied\n"
