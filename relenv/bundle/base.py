@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from relenv import process
 from relenv.bundle import zstandard
-from relenv.bundle.keys import is_path
+from relenv.bundle.keys import NO_BASE, is_path
 from relenv.bundle.oci import INDEXES, LAYER, LAYERS, MANIFEST, MANIFESTS, Base, Blob, File, Layer
 from relenv.bundle.registry import LARGEST, Registry, parse_reference
 from relenv.errors import CheckError, ChecksumError, ConfigError, SourceError
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from relenv.platforms import Platform
     from relenv.toolchain import Toolchain
 
-NONE = "none"
-"""The base of images that have none."""
 LIBC = re.compile(r"libc\.so\.6|libc-2\.\d+\.so")
 GLIBC_BASES = 'name one that has it: base = "debian:12-slim" in [tool.relenv.oci], or gcr.io/distroless/cc-debian12'
 LAYOUTS = "`skopeo copy docker://debian:12-slim oci-archive:base.tar` makes one, of what docker has docker-daemon:"
@@ -100,7 +98,7 @@ def open_base(context: Context, base: str, *, glibc: str, offline: bool = False)
         ConfigError: there is no such layout. SourceError: it cannot be had, or is damaged. ChecksumError: it is
         another. CheckError: the bundle cannot run on it.
     """
-    if base == NONE:
+    if base == NO_BASE:
         yield _none(context, glibc)
     elif is_path(base):
         with _layout(Path(base)) as place:
@@ -111,7 +109,7 @@ def open_base(context: Context, base: str, *, glibc: str, offline: bool = False)
 
 def fetch_base(context: Context, base: str, *, offline: bool = False) -> None:
     """Have a base in the cache, and know that a bundle can run on it, before anything is built; as `open_base`."""
-    if base != NONE:
+    if base != NO_BASE:
         with open_base(context, base, glibc=".".join(map(str, GLIBC_FLOOR)), offline=offline):
             pass
 

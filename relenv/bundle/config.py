@@ -13,13 +13,25 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from relenv.bundle.keys import DESKTOP, KEYS, OCI, SERVICE, TARGET, Key, Shape, is_path
+from relenv.bundle.keys import (
+    DESKTOP,
+    KEYS,
+    NO_BASE,
+    NO_BASE_USERS,
+    OCI,
+    SERVICE,
+    TARGET,
+    Key,
+    Shape,
+    is_path,
+    option_of,
+)
 from relenv.errors import ConfigError, UsageError
 from relenv.interpreter import Wanted
 from relenv.platforms import PLATFORMS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 COMMAND_LINE = "the command line"
@@ -54,7 +66,7 @@ class Include:
 class ImageOptions:
     """[tool.relenv.oci]: what an image is built on and how it is run."""
 
-    base: str = "none"
+    base: str = NO_BASE
     """`none`, the path of an image layout, or a reference."""
     tag: str = ""
     path: str = ""
@@ -232,17 +244,30 @@ class _Said:
     given: Mapping[str, Any]
     """Those of the command line, by their names in [tool.relenv]."""
 
-    def refusal(self, name: str, what: str, *, hint: str = "") -> ConfigError | UsageError:
+    def gives(self, *path: str) -> bool:
+        """Tell whether the command line says a key, or a name in a table.
+
+        Args:
+            path: its name, behind those of the tables that it is in, below [tool.relenv].
+        """
+        return path[-1] in _table(self.given, *path[:-1])
+
+    def refusal(self, *path: str, what: str, hint: str = "", of: str = "", name: str = "") -> ConfigError | UsageError:
         """Return the error for the value of a key.
 
         Args:
-            name: the key's.
+            path: its name, behind that of the table that it is in, below [tool.relenv].
             what: what is wrong with it: ``names `x`, which is not there``.
             hint: what to do about it.
+            of: the name of the table in that table, [tool.relenv.service.<of>], if it is from there.
+            name: what is wrong in the table that is the key's value.
         """
-        if name in self.given:
-            return UsageError(f"{COMMAND_LINE}: --{KEYS[name].option or name} {what}", hint=hint)
-        return ConfigError(f"{self.file}: tool.relenv.{name} {what}", hint=hint)
+        if self.gives(*path, *filter(None, (name,))):
+            *tables, last = path
+            keys = KEYS[tables[0]].shape.keys if tables else KEYS
+            return UsageError(f"{COMMAND_LINE}: {option_of(path, keys[last])} {what}", hint=hint)
+        place = ".".join(filter(None, ("tool.relenv", *path[:-1], of, path[-1])))
+        return ConfigError(f"{self.file}: {place} {what}", hint=hint)
 
 
 def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, Any], said: _Said) -> AppConfig:
@@ -288,7 +313,7 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
         sbom=values["sbom"],
         build_backend=values["build-backend"],
         smoke=tuple(values["smoke"]),
-        oci=_image(values["oci"], project),
+        oci=_image(values["oci"], project, said),
         services=_services(values["service"], said),
         desktop=_desktop(values["desktop"], project, said),
         given=tuple(sorted(said.given)),
@@ -368,7 +393,9 @@ def _checked(
 ) -> Mapping[str, Any]:
     for name, value in settings.items():
         if name not in keys:
-            if tables and isinstance(value, dict) and re.fullmatch(tables, name):
+            # an empty table of nearly a key's name is that, misspelt
+            misspelt = not value and _close(name, keys, 0.8)
+            if tables and isinstance(value, dict) and re.fullmatch(tables, name) and not misspelt:
                 _checked(value, _below(where, name), keys)
                 continue
             raise ConfigError(f"{where} has an unknown key `{name}`", hint=_nearest(name, keys, "known keys"))
@@ -387,9 +414,13 @@ def _below(where: str, name: str) -> str:
     return f"{where}, {name}" if where == COMMAND_LINE else f"{where}.{name}"
 
 
-def _nearest(name: str, names: Mapping[str, object], what: str) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean `{close[0]}`?" if close else f"{what}: {', '.join(sorted(names))}"
+def _close(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
+    return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=cutoff)), "")
+
+
+def _nearest(name: str, names: Iterable[str], what: str) -> str:
+    close = _close(name, names)
+    return f"did you mean `{close}`?" if close else f"{what}: {', '.join(sorted(names)) or 'none'}"
 
 
 def _refuse_malformed(metadata: Mapping[str, Any], file: Path) -> None:
@@ -424,8 +455,12 @@ def _place(text: str, project: Path) -> str:
     return text if "://" in text else str((project / text).absolute())
 
 
-def _image(settings: Mapping[str, Any], project: Path) -> ImageOptions:
+def _image(settings: Mapping[str, Any], project: Path, said: _Said) -> ImageOptions:
     values: dict[str, Any] = {name: settings.get(name, key.default) for name, key in OCI.items()}
+    for name in filter(None, values["user"].split(":")) if values["base"] == NO_BASE else ():
+        if not name.isdecimal() and name not in NO_BASE_USERS:
+            what = f"names `{name}`, and with base = {NO_BASE} there is nobody but {', '.join(NO_BASE_USERS)}"
+            raise said.refusal("oci", "user", what=what, hint="give a number, or a base that has it")
     if is_path(values["base"]):
         values["base"] = _place(values["base"], project)
     frozen: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
@@ -452,9 +487,12 @@ def _services(settings: Mapping[str, Any] | None, said: _Said) -> dict[str, Serv
         if one.type != "oneshot" and (name or len(tables) == 1):  # that may have several
             _refuse_settings(one.settings, SERVICE_OWN, "service", name, said)
         if one.type == "oneshot" and one.restart in ("always", "on-success"):
-            where = ".".join(filter(None, ("tool.relenv.service", name)))
-            raise ConfigError(
-                f"{said.file}: {where} is of type oneshot, and restart = {one.restart} would never let it end",
+            key = "type" if said.gives("service", "type") and not said.gives("service", "restart") else "restart"
+            raise said.refusal(
+                "service",
+                key,
+                of=name,
+                what=f"is not possible: with type = oneshot and restart = {one.restart} it would never end",
                 hint="systemd refuses that: leave `restart` out, or choose another type",
             )
     return {name: one for name, one in tables.items() if name or len(tables) == 1}
@@ -465,7 +503,7 @@ def _desktop(settings: Mapping[str, Any] | None, project: Path, said: _Said) -> 
     for name, one in tables.items():
         _refuse_settings(one.settings, DESKTOP_OWN, "desktop", name, said)
         if one.icon:
-            _check_icon(one.icon, project, said)
+            _check_icon(one.icon, name, project, said)
     return tables
 
 
@@ -475,30 +513,24 @@ def _refuse_settings(settings: Mapping[str, str], own: Mapping[str, str], kind: 
     Raises:
         ConfigError, UsageError: there is such a setting.
     """
-    given = _table(said.given, kind, "settings")
     for setting in sorted(own.keys() & settings.keys()):
         what = f"sets {setting}, which relenv writes itself"
-        if setting in given:
-            raise UsageError(f"{COMMAND_LINE}: --{kind}-setting {what}", hint=own[setting])
-        where = ".".join(filter(None, ("tool.relenv", kind, name)))
-        raise ConfigError(f"{said.file}: {where}.settings {what}", hint=own[setting])
+        raise said.refusal(kind, "settings", of=name, name=setting, what=what, hint=own[setting])
 
 
-def _check_icon(icon: str, project: Path, said: _Said) -> None:
-    given = _table(said.given, "desktop").get("icon") == icon
-    where = f"{COMMAND_LINE}: --desktop-icon" if given else f"{said.file}: tool.relenv.desktop: icon"
-    kind = UsageError if given else ConfigError
+def _check_icon(icon: str, name: str, project: Path, said: _Said) -> None:
     if not (project / icon).is_file():
-        raise kind(f"{where} names `{icon}`, which is not there")
+        raise said.refusal("desktop", "icon", of=name, what=f"names `{icon}`, which is not there")
     data = (project / icon).read_bytes()
     if not (data.startswith(b"\x89PNG\r\n\x1a\n") if icon.endswith(".png") else b"<svg" in data):
-        raise kind(f"{where} names `{icon}`, which is no {'PNG' if icon.endswith('.png') else 'SVG'}")
+        what = f"names `{icon}`, which is no {'PNG' if icon.endswith('.png') else 'SVG'}"
+        raise said.refusal("desktop", "icon", of=name, what=what)
 
 
 def _include(table: Mapping[str, str], project: Path, said: _Said) -> Include:
     source = table["from"].rstrip("/")
     if not (project / source).exists():
-        raise said.refusal("include", f"names `{source}`, which is not there")
+        raise said.refusal("include", what=f"names `{source}`, which is not there")
     return Include(source=source, target=table.get("to", source).rstrip("/"))
 
 
@@ -517,7 +549,7 @@ def _groups(names: list[str], data: Mapping[str, Any], said: _Said) -> tuple[str
             ours = _nearest(name, table, "it has") if table else "PEP 735 tells what belongs there"
             hint = f"it is in [tool.{other}], which nothing but {other.partition('.')[0]} reads: {ours}"
             wrong = f"names `{name}`, which [dependency-groups] lacks"
-            raise said.refusal("groups", wrong, hint=hint if other else ours)
+            raise said.refusal("groups", what=wrong, hint=hint if other else ours)
     try:
         return resolve_dependency_groups(table, *names)
     except (ValueError, TypeError, LookupError, ExceptionGroup) as error:
@@ -533,9 +565,8 @@ def _extras(names: list[str], data: Mapping[str, Any], said: _Said) -> tuple[str
     canonical = {canonicalize_name(name) for name in known}
     for extra in extras:
         if canonicalize_name(extra) not in canonical:
-            close = difflib.get_close_matches(extra, known, n=1)
-            hint = f"did you mean `{close[0]}`?" if close else f"it has: {', '.join(sorted(known)) or 'none'}"
-            raise said.refusal("extras", f"names `{extra}`, which the project lacks", hint=hint)
+            what = f"names `{extra}`, which the project lacks"
+            raise said.refusal("extras", what=what, hint=_nearest(extra, known, "it has"))
     return extras
 
 

@@ -7,7 +7,6 @@ import io
 import os
 import shutil
 from functools import partial
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from relenv.errors import FULL, ConfigError, disk_full
@@ -171,7 +170,7 @@ def exclude(root: Path, patterns: Sequence[str], whole: Path) -> None:
 
     Args:
         root: the bundle.
-        patterns: the globs.
+        patterns: the globs; none leads out of the bundle, `keys` sees to it.
         whole: the interpreter as it was before it was pruned: what is gone from it already may be named.
 
     Raises:
@@ -179,8 +178,6 @@ def exclude(root: Path, patterns: Sequence[str], whole: Path) -> None:
             what is inside.
     """
     for pattern in patterns:
-        if ".." in PurePath(pattern).parts:  # what is found would be removed, wherever it is
-            raise ConfigError(f"exclude: {pattern!r} leads out of the bundle", hint="globs are relative to it")
         try:
             found = [path for path in root.glob(pattern) if path != root]
         except (ValueError, NotImplementedError) as error:

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 from relenv.bundle.backends import DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 INDEX = r"(https?|file)://\S+"
 """The address of a package index, as pip and uv take it (PEP 503)."""
+NO_BASE = "none"
+"""As `base` of an image: relenv's own."""
+NO_BASE_USERS = ("root", "nobody", "nonroot")
+"""The users and groups that one has (`base.ETC`)."""
 PRUNE = ("none", "safe", "max")
 """How much is left out of a bundle; each does what the one before it does."""
 LONGEST_NAME = 200
@@ -248,6 +252,21 @@ def _read_includes(texts: list[str]) -> list[dict[str, str]]:
     return [dict(zip(("from", "to"), text.split(":", 1), strict=False)) for text in texts]
 
 
+def _excludes_fault(value: object) -> str:
+    for pattern in value if isinstance(value, list) else ():
+        # what is found would be removed, wherever it is
+        if _is_text(pattern) and not _is_inside(pattern):
+            return f"leads out of the bundle: {pattern!r}"
+    return ""
+
+
+EXCLUDES = replace(
+    TEXTS,
+    what="a list of globs relative to the bundle",
+    schema={"type": "array", "items": {**TEXT.schema, "not": {"pattern": r"^/|(^|/)\.\.(/|$)"}}},
+    accept=lambda value: _is_texts(value) and all(map(_is_inside, value)),
+    fault=_excludes_fault,
+)
 INCLUDES = Shape(
     what='a list of { from = "path in the project", to = "path in the bundle" }',
     schema={
@@ -279,6 +298,16 @@ class Key:
     option: str = ""
     """Its name on the command line, if that is not the key itself."""
     metavar: str = field(default="VALUE")
+
+
+def option_of(path: Sequence[str], key: Key) -> str:
+    """Return the option of the command line that stands for a key.
+
+    Args:
+        path: its name, behind those of the tables that it is in, below [tool.relenv].
+        key: the key.
+    """
+    return "--" + "-".join((*path[:-1], key.option or path[-1]))
 
 
 def described(keys: Mapping[str, Key]) -> dict[str, Any]:
@@ -339,7 +368,7 @@ OCI: dict[str, Key] = {
         shape=TEXT,
         summary='what the image is built on: an image of a registry, a path to an OCI layout, or "none"',
         example='"debian:12-slim"',
-        default="none",
+        default=NO_BASE,
         metavar="IMAGE|PATH|none",
     ),
     "tag": Key(
@@ -695,7 +724,7 @@ KEYS: dict[str, Key] = {
         metavar="FROM[:TO]",
     ),
     "exclude": Key(
-        shape=TEXTS,
+        shape=EXCLUDES,
         summary="what to leave out of the bundle, as globs relative to it",
         example='["lib/python3.*/site-packages/*/tests"]',
         default=[],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from relenv.bundle.keys import FLAG, KEYS, Key
+from relenv.bundle.keys import FLAG, KEYS, Key, option_of
 from relenv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def add_keys(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("keys of [tool.relenv]", "each wins over the key of its name in pyproject.toml")
     for path, key in _keys(KEYS):
         options = [SHORT[path[-1]]] if path[-1] in SHORT else []
-        options.append(_option(path, key))
+        options.append(option_of(path, key))
         again = "; may be repeated" if key.shape.many else ""
         dest, text = _dest(path), f"{key.summary}{again}".replace("%", "%%")
         if key.shape is FLAG:
@@ -48,7 +48,7 @@ def overrides(args: argparse.Namespace) -> Mapping[str, Any]:
 
 def flags() -> frozenset[str]:
     """Return the options that take no value, without their dashes."""
-    return frozenset(_option(path, key).removeprefix("--") for path, key in _keys(KEYS) if key.shape is FLAG)
+    return frozenset(option_of(path, key).removeprefix("--") for path, key in _keys(KEYS) if key.shape is FLAG)
 
 
 def _keys(keys: Mapping[str, Key], *above: str) -> Iterator[tuple[tuple[str, ...], Key]]:
@@ -60,10 +60,6 @@ def _keys(keys: Mapping[str, Key], *above: str) -> Iterator[tuple[tuple[str, ...
             yield (*above, name), key
 
 
-def _option(path: tuple[str, ...], key: Key) -> str:
-    return "--" + "-".join((*path[:-1], key.option or path[-1]))
-
-
 def _dest(path: tuple[str, ...]) -> str:
     return "key_" + "_".join(path).replace("-", "_")
 
@@ -72,4 +68,4 @@ def _read(path: tuple[str, ...], key: Key, value: Any) -> Any:
     try:
         return key.shape.read(value)
     except ValueError as error:
-        raise UsageError(f"{_option(path, key)}: {error}") from error
+        raise UsageError(f"{option_of(path, key)}: {error}") from error

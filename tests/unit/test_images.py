@@ -19,8 +19,9 @@ import pytest
 from rich.console import Console
 
 from relenv.bundle import zstandard
-from relenv.bundle.base import open_base
+from relenv.bundle.base import ETC, open_base
 from relenv.bundle.config import ImageOptions
+from relenv.bundle.keys import NO_BASE_USERS
 from relenv.bundle.oci import Base, File, Layer, Program, entrypoint, layers_of, write_image
 from relenv.bundle.registry import Registry, name_of, parse_reference
 from relenv.context import Context
@@ -295,6 +296,11 @@ def refusal(context: Context, path: Path, glibc: str = "2.17") -> str:
     with pytest.raises((CheckError, ConfigError, SourceError)) as caught, open_base(context, str(path), glibc=glibc):
         pass
     return caught.value.message
+
+
+def test_those_who_have_a_name_without_a_base_are_listed() -> None:
+    for file in ("passwd", "group"):
+        assert [line.partition(":")[0] for line in ETC[file].splitlines()] == list(NO_BASE_USERS)
 
 
 def test_a_base_that_a_bundle_cannot_run_on(program: Program, layout: Path, context: Context, tmp_path: Path) -> None:

@@ -210,8 +210,38 @@ def test_mistakes_in_tables_by_name(tmp_path: Path) -> None:
     for text in ('usre = "x"', '"a b" = { user = "x" }', 'web = { script = "a", table = {} }'):
         with pytest.raises(ConfigError, match="has an unknown key"):
             loaded(tmp_path, f"[tool.relenv.service]\n{text}\n")
-    with pytest.raises(ConfigError, match=r"tool.relenv.service.web is of type oneshot, and restart = always"):
+    with pytest.raises(ConfigError, match=r"tool.relenv.service.web.restart is not possible: with type = oneshot and"):
         loaded(tmp_path, '[tool.relenv.service.web]\ntype = "oneshot"\nrestart = "always"\n')
+    with pytest.raises(ConfigError, match=r"tool.relenv.service has an unknown key `setings`") as caught:
+        loaded(tmp_path, "[tool.relenv.service.setings]\n")
+    assert caught.value.hint == "did you mean `settings`?"
+    assert set(loaded(tmp_path, "[tool.relenv.desktop.game]\n").desktop) == {"", "game"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "said"),
+    [
+        (
+            'user = "app"\n',
+            (),
+            r"pyproject.toml: tool.relenv.oci.user names `app`, and with base = none there is",
+        ),
+        ('user = "1:app"\n', (), r"pyproject.toml: tool.relenv.oci.user names `app`, and"),
+        ("", ("--oci-user", "app"), r"the command line: --oci-user names `app`, and"),
+        ('base = "x.tar"\nuser = "app:app"\n', (), ""),
+        ('user = "1:1"\n', (), ""),
+        ('user = "nonroot:nobody"\n', (), ""),
+    ],
+)
+def test_few_have_a_name_in_an_image_without_a_base(
+    tmp_path: Path, lines: str, options: tuple[str, ...], said: str
+) -> None:
+    text = f"[tool.relenv.oci]\n{lines}"
+    if not said:
+        assert loaded(tmp_path, text).oci.user
+        return
+    with pytest.raises(UsageError if options else ConfigError, match=said):
+        loaded(tmp_path, text, **given(*options))
 
 
 def test_icons_are_there_and_what_they_are_called(tmp_path: Path) -> None:
@@ -219,7 +249,7 @@ def test_icons_are_there_and_what_they_are_called(tmp_path: Path) -> None:
     (tmp_path / "it.png").write_text("<svg/>")
     assert loaded(tmp_path, '[tool.relenv.desktop]\nicon = "it.svg"\n').desktop[""].icon == "it.svg"
     for name, why in (("it.png", "is no PNG"), ("no.svg", "is not there")):
-        with pytest.raises(ConfigError, match=f"tool.relenv.desktop: icon names `{name}`, which {why}"):
+        with pytest.raises(ConfigError, match=f"tool.relenv.desktop.one.icon names `{name}`, which {why}"):
             loaded(tmp_path, f'[tool.relenv.desktop.one]\nicon = "{name}"\n')
 
 
@@ -230,10 +260,14 @@ def test_icons_are_there_and_what_they_are_called(tmp_path: Path) -> None:
         (("--desktop-setting", "Exec=x"), "--desktop-setting sets Exec, which relenv writes itself"),
         (("--desktop-icon", "no.svg"), "--desktop-icon names `no.svg`, which is not there"),
         (("--service-user", "a b"), "the command line, service: `user` must be"),
+        (
+            ("--service-type", "oneshot", "--service-restart", "always"),
+            "--service-restart is not possible: with type = oneshot and restart = always",
+        ),
     ],
 )
 def test_what_the_command_line_says_is_not_looked_for_in_the_file(
-    tmp_path: Path, options: tuple[str, str], what: str
+    tmp_path: Path, options: tuple[str, ...], what: str
 ) -> None:
     with pytest.raises(UsageError, match=what) as caught:
         loaded(tmp_path, "", **given(*options))
@@ -351,6 +385,9 @@ def test_validate_pyproject_knows_the_table() -> None:
         ('include = [{ to = "bin" }]', "has an entry without `from`: {'to': 'bin'}"),
         ('include = [{ from = "" }]', "has an entry whose `from` is no path: ''"),
         ("include = [{ from = 1 }]", "has an entry whose `from` is no path: 1"),
+        ('exclude = ["lib/x", "../*"]', "`exclude` leads out of the bundle: '../*'"),
+        ('exclude = ["bin/../../precious"]', "`exclude` leads out of the bundle: 'bin/../../precious'"),
+        ('exclude = ["/etc"]', "`exclude` leads out of the bundle: '/etc'"),
         ('scripts = { "../x" = "m:f" }', "names a script '../x', which is no file name without slashes"),
         ('scripts = ["a", "b/c"]', "names a script 'b/c', which is no file name without slashes"),
         ('scripts = { python3 = "m:f" }', "names a script 'python3', which is the interpreter itself"),
