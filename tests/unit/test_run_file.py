@@ -132,6 +132,17 @@ def test_a_program_that_is_missing_is_no_damage(missing: str, tmp_path: Path) ->
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("missing", ["sha256sum", "tail"])
+def test_what_cannot_be_compared_is_not_called_damaged(missing: str, tmp_path: Path) -> None:
+    program, tools = run_file(tmp_path, "app"), tmp_path / "tools"
+    tools.mkdir()
+    for name in {"sha256sum", "tail"} - {missing}:
+        (tools / name).symlink_to(str(shutil.which(name)))
+    command = ["/bin/sh", program, "--verify"]
+    done = subprocess.run(command, env={"PATH": str(tools)}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (127, f"{program}: {missing} is needed for this\n")
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_what_works_says_nothing(shell: str, tmp_path: Path) -> None:
     program, base = run_file(tmp_path, "app"), tmp_path / "made/for it/"
