@@ -12,7 +12,7 @@ import tomllib
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 import build
@@ -36,7 +36,7 @@ from relenv.environment import Environment, create, pip_install
 from relenv.errors import BuildError, ConfigError, OutputError, disk_full
 from relenv.pip_shim.records import reconcile
 from relenv.plan import KEY_LENGTH
-from relenv.store import remove_tree, write_text
+from relenv.store import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -381,7 +381,12 @@ class _Replacing(SchemeDictionaryDestination):
     """Puts files in the place of those that are there: these may be the store's, and must not be written to."""
 
     def write_to_fs(self, scheme: Scheme, path: str, stream: BinaryIO, is_executable: bool) -> RecordEntry:  # noqa: FBT001
-        remove_tree(Path(self.scheme_dict[scheme], path))
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            raise ValueError(f"it has a file that leads out of the bundle: {path!r}")
+        target = Path(self.scheme_dict[scheme], path)
+        if target.is_dir() and not target.is_symlink():
+            raise ValueError(f"it has a file where another package has a directory: {path!r}")
+        target.unlink(missing_ok=True)
         return super().write_to_fs(scheme, path, stream, is_executable)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import pytest
+from installer.utils import Scheme
 
-from relenv.bundle.wheel import BuildEnvironment, Caller, _more
+from relenv.bundle.wheel import BuildEnvironment, Caller, _more, _Replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,3 +80,30 @@ def test_what_may_change_the_answer_does(
 )
 def test_only_what_is_known_is_trusted(asked: Callable[..., int], backend: str, requires: str, times: int) -> None:
     assert asked(PLAIN, {}, backend=backend, requires=requires) == times
+
+
+@pytest.fixture
+def destination(tmp_path: Path) -> _Replacing:
+    (tmp_path / "site/package").mkdir(parents=True)
+    (tmp_path / "site/file").write_text("old")
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious/file").write_text("precious")
+    scheme = {"purelib": str(tmp_path / "site")}
+    return _Replacing(scheme, interpreter="python3", script_kind="posix", overwrite_existing=True)
+
+
+@pytest.mark.parametrize("name", ["../precious", "../precious/file", "package/../../precious", "{root}/precious/file"])
+def test_a_wheel_removes_nothing_outside_of_the_bundle(destination: _Replacing, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="leads out of the bundle"):
+        destination.write_to_fs(Scheme("purelib"), name.format(root=tmp_path), io.BytesIO(b"new"), is_executable=False)
+    assert (tmp_path / "precious/file").read_text() == "precious"
+
+
+def test_a_file_takes_the_place_of_a_file_only(destination: _Replacing, tmp_path: Path) -> None:
+    other = tmp_path / "store's"
+    (tmp_path / "site/file").rename(other)
+    (tmp_path / "site/file").hardlink_to(other)
+    destination.write_to_fs(Scheme("purelib"), "file", io.BytesIO(b"new"), is_executable=False)
+    assert ((tmp_path / "site/file").read_text(), other.read_text()) == ("new", "old")
+    with pytest.raises(ValueError, match="where another package has a directory: 'package'"):
+        destination.write_to_fs(Scheme("purelib"), "package", io.BytesIO(b"new"), is_executable=False)
