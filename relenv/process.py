@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from relenv import interrupts
 from relenv.errors import BuildError, HostError, RelenvError, disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 TAIL_LINES = 25
@@ -77,6 +79,7 @@ def run(  # noqa: D417 - cwd is what it always is
     log: Path | None = None,
     pass_fds: Sequence[int] = (),
     limit: float | None = None,
+    alone: bool = False,
 ) -> str:
     """Run a command to its end, and return what it printed, stdout and stderr together.
 
@@ -86,6 +89,7 @@ def run(  # noqa: D417 - cwd is what it always is
         log: a file that gets the output appended; nothing is returned then.
         pass_fds: file descriptors the command inherits.
         limit: seconds after which it is ended; None lets it run.
+        alone: whether it is waited for without what it has started in the background, which is ended with it.
 
     Raises:
         CommandError: it failed; carries the tail of its output.
@@ -95,7 +99,7 @@ def run(  # noqa: D417 - cwd is what it always is
     """
     words = [os.fspath(word) for word in argv]
     check()
-    with log.open("ab") if log else nullcontext() as sink, _missing_named(words[0], cwd):
+    with _sink(log, alone=alone) as sink, _missing_named(words[0], cwd):
 
         def start() -> subprocess.Popen[bytes]:
             return subprocess.Popen(
@@ -110,7 +114,10 @@ def run(  # noqa: D417 - cwd is what it always is
                 umask=0o022,
             )
 
-        status, output = _complete(start, limit)
+        status, output = _complete(start, limit, alone=alone)
+        if sink and not log:
+            sink.seek(0)
+            output = sink.read()
     check()
     if status == 0:
         return output.decode(errors="replace")
@@ -118,6 +125,13 @@ def run(  # noqa: D417 - cwd is what it always is
     if status is None:
         raise OverdueError(words, limit or 0, text)
     raise CommandError(words, status, text)
+
+
+def _sink(log: Path | None, *, alone: bool) -> AbstractContextManager[IO[bytes] | None]:
+    """Return the file that output goes to, if not through a pipe: what stays behind would keep that open."""
+    if log:
+        return log.open("ab")
+    return tempfile.TemporaryFile() if alone else nullcontext()
 
 
 @contextmanager
@@ -131,7 +145,9 @@ def _missing_named(program: str, cwd: Path | None) -> Iterator[None]:
         raise HostError(f"cannot run {program}: no such program") from error
 
 
-def _complete(start: Callable[[], subprocess.Popen[bytes]], limit: float | None) -> tuple[int | None, bytes]:
+def _complete(
+    start: Callable[[], subprocess.Popen[bytes]], limit: float | None, *, alone: bool
+) -> tuple[int | None, bytes]:
     """Start a process and wait for it; return its exit status, None if it reached the limit, and its output."""
     begun: list[subprocess.Popen[bytes]] = []
     try:
@@ -141,11 +157,15 @@ def _complete(start: Callable[[], subprocess.Popen[bytes]], limit: float | None)
                 _running.update(begun)
         # whoever called `stop` while the process came to be has not seen it among the running ones
         check()
-        return _wait(begun[0], limit)
+        waited = _wait(begun[0], limit)
+        if alone:
+            _end_group(begun[0])
     except BaseException:  # above all KeyboardInterrupt: children sit in sessions of their own
         for process in begun:
             _end(process)
         raise
+    else:
+        return waited
     finally:
         with _guard:
             _running.difference_update(begun)
@@ -227,6 +247,23 @@ def _end(process: subprocess.Popen[bytes], grace: float | None = None) -> None:
         process.wait()
     # whoever ignored SIGTERM while its leader obeyed
     _signal(process, signal.SIGKILL)
+
+
+def _end_group(leader: subprocess.Popen[bytes]) -> None:
+    """End what a process that has ended itself left behind in its group."""
+    _signal(leader, signal.SIGTERM)
+    until = time.monotonic() + GRACE
+    while _has_group(leader) and time.monotonic() < until:
+        time.sleep(0.01)
+    _signal(leader, signal.SIGKILL)
+
+
+def _has_group(leader: subprocess.Popen[bytes]) -> bool:
+    try:
+        os.killpg(leader.pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -29,7 +29,7 @@ NOTICE = 5.0
 LIMIT = 120.0
 """Seconds that importing what a script starts with may take."""
 SMOKE_LIMIT = 600.0
-"""Seconds that a command of `smoke` may take, with all it has started that writes where it does."""
+"""Seconds that a command of `smoke` may take; what it leaves in the background is ended with it."""
 SHOWN = 60
 """Characters of such a command that are shown while it runs."""
 MARK = "relenv: compiled: "
@@ -126,9 +126,10 @@ def _lay_probe(root: Path, entry: EntryPoint) -> Path | None:
 def _begin(root: Path, entry: EntryPoint, probe: Path | None) -> str:
     """Import what a script starts with as the script does: by its own trampoline, if it has ours."""
     words = (entry.value.split("[")[0].strip(), MARK)
-    env = {"PATH": os.defpath, "HOME": str(root), "LC_ALL": "C.UTF-8"}
+    # what is written into the user's directories is not shipped
+    env = {"PATH": os.defpath, "HOME": str(root.parent), "LC_ALL": "C.UTF-8"}
     program = [probe] if probe else [root / "bin" / "python3", "-I", "-B", "-c", IMPORT]
-    return process.run([*program, *words], cwd=root.parent, env=env, limit=LIMIT)
+    return process.run([*program, *words], cwd=root.parent, env=env, limit=LIMIT, alone=True)
 
 
 def smoke(commands: Sequence[str], bundle: Path, root: Path, ui: Ui | None = None) -> set[Path]:
@@ -167,7 +168,7 @@ def _brief(command: str) -> str:
 def _smoke(command: str, cwd: Path, env: Mapping[str, str]) -> None:
     began = time.monotonic()
     try:
-        process.run(["sh", "-c", command], cwd=cwd, env=env, limit=SMOKE_LIMIT)
+        process.run(["sh", "-c", command], cwd=cwd, env=env, limit=SMOKE_LIMIT, alone=True)
     except process.OverdueError as error:
         hint = "name one that ends; `timeout 5 COMMAND || [ $? = 124 ]` tells whether what serves does so for 5 seconds"
         raise CheckError(f"smoke: `{command}` is {error.how} in the bundle", hint=hint, detail=error.tail) from error

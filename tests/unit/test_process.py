@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +13,6 @@ from relenv import process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +46,34 @@ def test_a_command_is_refused_once_all_are_stopped(tmp_path: Path) -> None:
     process.resume()
     process.run(["touch", done])
     assert done.exists()
+
+
+@pytest.mark.parametrize("deaf", ["", "trap '' TERM; "])
+def test_what_stays_in_the_background_ends_with_what_has_started_it(
+    tmp_path: Path, deaf: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "GRACE", 0.2)
+    behind = f"({deaf}echo from behind; echo > there; sleep 99; sleep 99) & echo $! > pid"
+    command = f"{behind}; until [ -e there ]; do sleep 0.01; done; echo done"
+    assert process.run(["sh", "-c", command], cwd=tmp_path, alone=True) == "from behind\ndone\n"
+    state = Path("/proc") / (tmp_path / "pid").read_text().strip() / "status"
+    until = time.monotonic() + 5
+    while _runs(state) and time.monotonic() < until:  # kill(2) does not wait for the end that it brings about
+        time.sleep(0.01)
+    assert not _runs(state)
+
+
+def _runs(state: Path) -> bool:
+    try:
+        return "State:\tZ" not in state.read_text()
+    except OSError:
+        return False
+
+
+def test_what_a_command_says_that_is_run_alone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(process.CommandError) as caught:
+        process.run(["sh", "-c", "sleep 99 & echo so; exit 3"], cwd=tmp_path, alone=True)
+    assert (caught.value.how, caught.value.tail) == ("exit 3", "so")
+    with pytest.raises(process.OverdueError) as caught:
+        process.run(["sh", "-c", "echo so; sleep 99"], cwd=tmp_path, alone=True, limit=0.5)
+    assert caught.value.tail == "so"
