@@ -29,14 +29,15 @@ from relenv.bundle.output import file_name, in_turn, is_folder, target_of
 from relenv.bundle.prune import MAX, NONE, compile_for, kept
 from relenv.bundle.symbols import drop_debugging
 from relenv.bundle.trial import smoke, try_scripts
-from relenv.bundle.unharmed import unharmed
+from relenv.bundle.unharmed import TouchedError, unharmed, untouched
 from relenv.bundle.uniform import install
 from relenv.bundle.unstarted import Ground
 from relenv.bundle.wheel import Wheel, build_wheel, builders_for, compiler_environ, here, marker_environment
-from relenv.environment import Environment, installed, pip_environ
+from relenv.environment import Environment, copy_tree, installed, pip_environ
 from relenv.errors import BuildError, CheckError, ConfigError, OutputError, UsageError
 from relenv.manifest import MANIFEST
 from relenv.obtain import obtain_interpreter
+from relenv.relocate.bytecode import CACHE
 from relenv.relocate.elf import glibc_floor
 from relenv.store import try_writing, write_text
 from relenv.texts import template
@@ -114,17 +115,8 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         name = config.name or file_name(config.project or wheel.name)
         targets = _free_targets(config, name)
         treatment = Treatment(prune=config.prune, bytecode=config.bytecode, keep=kept(wheel.texts(), config.prune))
-        below = _dependencies(site, wheel, treatment)
-        moved = work / MOVED / name
-        moved.parent.mkdir()
-        link(below, moved)
-        app = _install(site, wheel, Environment(root=moved, interpreter=interpreter), treatment)
-        if config.prune == MAX:
-            _leave_out(site, wheel, app, below)
-        with working(context.ui, "Checking the bundle in another place"):
-            ground = Ground(root=moved, project=config.root, interpreter=interpreter)
-            used = try_scripts(app.entry_points, ground, context.ui)
-            used |= smoke(config.smoke, moved, work / f"{MOVED} again" / name, context.ui)
+        app, below, used = _assembled(site, wheel, name, treatment)
+        moved = app.environment.root
         if config.bytecode and config.prune != MAX:  # there, what has no bytecode cannot be compiled
             compile_for(moved, config.prune, *sorted(used))
         glibc = _finish(context, app, config, interpreter, name)
@@ -145,6 +137,66 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         installers=app.installers,
         until=below.until,
     )
+
+
+def _assembled(site: Site, wheel: Wheel, name: str, treatment: Treatment) -> tuple[App, Layer, set[Path]]:
+    """Lay a bundle out and try it.
+
+    Returns:
+        The project in it, what that was installed on, and the sources that were compiled as it was tried.
+    """
+    below = _dependencies(site, wheel, treatment)
+    app = _laid_out(site, wheel, below, name, treatment)
+    try:
+        return app, below, _tried(site, app, apart=below.is_written_to)
+    except TouchedError as error:
+        # Another tree, of files that nothing has written to, and from now on such scripts are tried in a copy.
+        again = dataclasses.replace(site, work=site.work / "again")
+        again.work.mkdir()
+        below = _dependencies(again, wheel, treatment)
+        if not below.digests.keys().isdisjoint(error.names):
+            below.mark_written_to()
+        app = _laid_out(again, wheel, below, name, treatment)
+        return app, below, _tried(again, app, apart=True)
+
+
+def _laid_out(site: Site, wheel: Wheel, below: Layer, name: str, treatment: Treatment) -> App:
+    """Install the project beside what it needs."""
+    moved = site.work / MOVED / name
+    moved.parent.mkdir()
+    link(below, moved)
+    app = _install(site, wheel, Environment(root=moved, interpreter=site.interpreter), treatment)
+    if site.config.prune == MAX:
+        _leave_out(site, wheel, app, below)
+    return app
+
+
+def _tried(site: Site, app: App, *, apart: bool) -> set[Path]:
+    """Try the scripts and the smoke commands; return the sources that were compiled for that.
+
+    Args:
+        site: the edges.
+        app: the project, in the bundle.
+        apart: whether the scripts are tried in a copy, as the smoke commands are: that takes a second for 5000 files.
+
+    Raises:
+        TouchedError: there was no copy, and they have changed files.
+    """
+    context, config, root = site.context, site.config, app.environment.root
+    ground = Ground(root=root, project=config.root, interpreter=site.interpreter)
+    with working(context.ui, "Checking the bundle in another place"):
+        if apart:
+            copy = site.work / f"{MOVED} apart" / root.name
+            copy_tree(root, copy)
+            tried = try_scripts(app.entry_points, dataclasses.replace(ground, root=copy), context.ui)
+            used = {root / path.relative_to(copy) for path in tried}
+        else:
+            with untouched(context.cache, site.interpreter, root) as new:
+                used = try_scripts(app.entry_points, ground, context.ui)
+            if written := [name for name in new if CACHE not in name.split("/")]:
+                more = f" and {len(written) - 1} more" if written[1:] else ""
+                context.ui.warn(f"what a script imports wrote {written[0]}{more} into the bundle; that is left out")
+        return used | smoke(config.smoke, root, site.work / f"{MOVED} again" / root.name, context.ui)
 
 
 def _write_all(job: Job, targets: Mapping[str, Path], ui: Ui) -> tuple[Written, ...]:
@@ -355,7 +407,7 @@ def _write_lock(site: Site, requirements: Sequence[str]) -> Path:
     locker = locker_for(site.context, config)
     if (other := find_lock(config.root)) and other != path:
         ui.warn(f"{path.name} comes before {other.name}, which is not heeded any more")
-    with working(ui, f"Resolving what {site.label} needs"), unharmed(site.interpreter):
+    with working(ui, f"Resolving what {site.label} needs"), unharmed(site.context.cache, site.interpreter):
         text = pylock_of(locker.report(site, requirements), config.root, site.interpreter.series)
     write_text(path, text, lasting=True)
     ui.step(f"Wrote {path}")

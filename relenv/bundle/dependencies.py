@@ -222,7 +222,7 @@ def resolve(site: Site, installer: Installer, requirements: Sequence[str]) -> De
     if found := _recorded(path, site.config):
         return found
     # what has no metadata is built for them, by the interpreter itself
-    with working(site.context.ui, f"Resolving what {site.label} needs"), unharmed(site.interpreter):
+    with working(site.context.ui, f"Resolving what {site.label} needs"), unharmed(site.context.cache, site.interpreter):
         found = installer.resolve(site, requirements)
     if found.key:
         path.parent.mkdir(exist_ok=True)

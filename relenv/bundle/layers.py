@@ -29,7 +29,7 @@ from relenv.bundle.content import forget_missing
 from relenv.bundle.formats import DEFLATE
 from relenv.bundle.keys import KEYS
 from relenv.bundle.symbols import drop_debugging
-from relenv.bundle.unharmed import unharmed
+from relenv.bundle.unharmed import TREE, unharmed
 from relenv.checksums import sha256_of
 from relenv.environment import Environment, copy_tree, create, link_file
 from relenv.errors import CacheError, CheckError
@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from relenv.context import Context
     from relenv.interpreter import Interpreter
 
-TREE, INDEX, MODULES = "tree", "index.json", "modules.json"
+INDEX, MODULES = "index.json", "modules.json"
+WRITTEN = "written-to"
+"""The name of a file that says so, see `Layer.is_written_to`."""
 BELOW = {**DEFLATE, "default": 10}
 """For what is squeezed once and kept: it may take three times as long for two percent."""
 PATIENCE = 64_000_000
@@ -85,6 +87,15 @@ class Layer:
     def layers(self) -> tuple[Layer, ...]:
         """This one and those below it, the lowest first."""
         return (*(self.below.layers if self.below else ()), self)
+
+    @property
+    def is_written_to(self) -> bool:
+        """Whether a script was seen to write to what is in it."""
+        return (self.root / WRITTEN).exists()
+
+    def mark_written_to(self) -> None:
+        """Note that."""
+        (self.root / WRITTEN).touch()
 
     def modules(self) -> reach.Modules:
         """Return what each module of the standard library imports, where some are left out."""
@@ -206,7 +217,7 @@ def layer(
 
 def _make_layer(context: Context, interpreter: Interpreter, treatment: Treatment, fill: Fill, root: Path) -> None:
     environment = create(interpreter, root / "environment", share=True)
-    with unharmed(interpreter):
+    with unharmed(context.cache, interpreter):
         files = fill(environment)
     own_python(interpreter, environment.root)
     uniform.settle(environment)
