@@ -59,7 +59,8 @@ def _call(name: str, *arguments: Any, **named: Any) -> Any:
     result = hook(*map(_others, arguments), **{key: _others(value) for key, value in named.items()})
     if name in ("build_wheel", "build_sdist"):
         settings = next((one for one in (*arguments, *named.values()) if isinstance(one, dict)), {})
-        _afterwards(name, Path(arguments[0]), result, settings)
+        folder = named.get("wheel_directory") or named.get("sdist_directory") or arguments[0]
+        _afterwards(name, Path(folder), result, settings)
     return result
 
 

@@ -127,11 +127,18 @@ def _values(value: Any) -> list[str]:
 
 def _words(name: str, value: Any) -> Iterator[str]:
     """Yield an option as words of a command line; what there is none of, the command line refuses by name."""
+    flag = name.removeprefix("no-")
     for one in _values(value):
-        false = one.lower() in FALSE
-        if (flag := name.removeprefix("no-")) in flags():
-            yield f"--{flag}" if false is (flag != name) else f"--no-{flag}"
+        if flag in flags():
+            yield f"--{flag}" if _is_true(name, one) is (flag == name) else f"--no-{flag}"
         elif name in SWITCHES:
-            yield from () if false else (f"--{name}",)
+            yield from (f"--{name}",) if _is_true(name, one) else ()
         else:
             yield f"--{name}={one}"
+
+
+def _is_true(name: str, value: str) -> bool:
+    if value.lower() not in (*TRUE, *FALSE):
+        hint = "; relenv.lock-file names a lock file" if name == "lock" else ""
+        raise SystemExit(f"relenv: -C relenv.{name}={value}: that is true or false{hint}")
+    return value.lower() in TRUE

@@ -36,6 +36,38 @@ def test_every_option_is_a_setting(setting: str, calls: list[list[str]]) -> None
     assert calls[0][6:] == WORDS[setting]
 
 
+@pytest.mark.parametrize(
+    ("setting", "hint"),
+    [
+        ("lock=uv.lock", "; relenv.lock-file names a lock file"),
+        ("sbom=none", ""),
+        ("no-sbom=x", ""),
+        ("offline=flase", ""),
+    ],
+)
+def test_a_switch_is_true_or_false(setting: str, hint: str, calls: list[list[str]]) -> None:
+    name, _, value = setting.partition("=")
+    with pytest.raises(SystemExit) as caught:
+        bundle(Path("shown.whl"), Path("out"), {"bundle": "true", name: value})
+    assert str(caught.value) == f"relenv: -C relenv.{setting}: that is true or false{hint}"
+    assert calls == []
+
+
+def test_hooks_are_called_by_name_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PEP 517 names the parameters."""
+    (tmp_path / "pyproject.toml").write_text('[tool.relenv]\nbuild-backend = "plain"\n')
+    (tmp_path / "plain.py").write_text(
+        "def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):\n    return 'a.whl'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    made: list[Path] = []
+    monkeypatch.setattr(relenv.backend.bundle, "bundle", lambda wheel, output, _: made.extend((wheel, output)))
+    settings = {"relenv.bundle": "true"}
+    assert relenv.backend.build_wheel(wheel_directory="out", config_settings=settings) == "a.whl"
+    assert made == [Path("out/a.whl"), Path("out/relenv")]
+
+
 def test_the_wheel_is_the_one_that_was_built(calls: list[list[str]]) -> None:
     with pytest.raises(SystemExit, match="the wheel that was just built"):
         bundle(Path("shown.whl"), Path("out"), {"wheel": "other.whl"})
