@@ -450,7 +450,7 @@ def _install(site: Site, wheel: Wheel, environment: Environment, treatment: Trea
     if treatment.prune != NONE:
         drop_debugging(root, tops, site.context.toolchain())
     finish(root, treatment, treatment.keep, tops, app.scripts)
-    exclude(root, config.exclude, site.interpreter.root)
+    exclude(root, config.exclude, site.interpreter.root, wheel.info)
     return app
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import shutil
 from functools import partial
 from typing import TYPE_CHECKING
 
+from relenv.bundle.keys import OWN
 from relenv.errors import FULL, ConfigError, disk_full
 from relenv.manifest import MANIFEST, SBOM
 from relenv.pip_shim.records import mend, site_packages
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 
     from relenv.bundle.config import Include
 
-INTERPRETERS = ("python", "pydoc")
-"""Programs of the interpreter's own in bin/, by how their names begin; `pip` is needed by nobody who runs a bundle."""
 
 ORIGINS = ("direct_url.json", "uv_cache.json", "uv_build.json")
 """In .dist-info directories, what names a directory or a time of this machine (PEP 610), or what uv notes down."""
@@ -56,11 +56,12 @@ def keep_scripts(root: Path, names: Collection[str]) -> None:
     """
     programs = root / "bin"
     if missing := [name for name in names if not (programs / name).is_file()]:
-        there = sorted(path.name for path in programs.iterdir() if not path.name.startswith(INTERPRETERS))
+        there = sorted(path.name for path in programs.iterdir() if not re.fullmatch(OWN, path.name))
         raise ConfigError(
             f"no package installs a script `{missing[0]}`", hint=f"these are installed: {', '.join(there)}"
         )
-    gone = [path for path in programs.iterdir() if path.name not in names and not path.name.startswith(INTERPRETERS)]
+    # not even pip: nobody who runs a bundle needs it
+    gone = [path for path in programs.iterdir() if path.name not in names and not re.fullmatch(OWN, path.name)]
     drop(root, gone)
 
 
@@ -165,36 +166,46 @@ def _taken(place: str) -> ConfigError:
     return ConfigError(f"include: the bundle has a {place} already", hint="choose another place with `to`")
 
 
-def exclude(root: Path, patterns: Sequence[str], whole: Path) -> None:
+def exclude(root: Path, patterns: Sequence[str], whole: Path, info: str) -> None:
     """Leave out what globs name; RECORDs are told.
 
     Args:
         root: the bundle.
         patterns: the globs; none leads out of the bundle, `keys` sees to it.
         whole: the interpreter as it was before it was pruned: what is gone from it already may be named.
+        info: the project's .dist-info directory, by its name.
 
     Raises:
-        ConfigError: a glob is none, or finds nothing: it is misspelt; or it names the interpreter, or what says
-            what is inside.
+        ConfigError: a glob is none, or finds nothing: it is misspelt; or it finds what no bundle can do without.
     """
+    needed = _needed(root, info)
+    gone: set[Path] = set()
     for pattern in patterns:
         try:
-            found = [path for path in root.glob(pattern) if path != root]
+            found = {path for path in root.glob(pattern) if path != root}
         except (ValueError, NotImplementedError) as error:
             raise ConfigError(f"exclude: {pattern!r} is no glob relative to the bundle: {error}") from error
         if not found and not any(whole.glob(pattern)):
             raise ConfigError(f"exclude: nothing in the bundle matches {pattern!r}")
-        if root / "bin" / "python3" in found:
-            raise ConfigError(f"exclude: {pattern!r} would leave out the interpreter itself")
-        if told := [name for name in TOLD if root / name in found]:
-            hint = "`sbom = false` leaves the SBOM out" if told == [SBOM] else ""
-            raise ConfigError(f"exclude: {pattern!r} would leave out {told[0]}, which says what is inside", hint=hint)
-        drop(root, found)
+        for path, what in needed.items():
+            if not found.isdisjoint((path, *path.parents)):
+                hint = "`sbom = false` leaves the SBOM out" if path.name == SBOM else ""
+                raise ConfigError(f"exclude: {pattern!r} would leave out {what}", hint=hint)
+        gone |= found
+    drop(root, gone)
 
 
-def drop(root: Path, paths: Sequence[Path]) -> None:
+def _needed(root: Path, info: str) -> dict[Path, str]:
+    """Return what no bundle can do without, and what to call it."""
+    needed = dict.fromkeys((root / "bin/python3", *root.glob("lib/python3.*")), "the interpreter itself")
+    needed |= {root / name: f"{name}, which says what is inside" for name in TOLD}
+    what = f"{info}/METADATA, which says what the project is"
+    return needed | {site / info / "METADATA": what for site in site_packages(root)}
+
+
+def drop(root: Path, paths: Collection[Path]) -> None:
     """Remove files and directories, and their rows in RECORDs."""
-    gone = [str(path) for path in paths]
+    gone = {str(path) for path in paths}
     for path in paths:
         remove_tree(path)
 
@@ -223,7 +234,7 @@ def _without(record: bytes, *, goes: Callable[[str], bool]) -> bytes:
     return out.getvalue().encode("utf-8", "surrogateescape")
 
 
-def _is_below(site: Path, row: str, gone: Sequence[str]) -> bool:
+def _is_below(site: Path, row: str, gone: Collection[str]) -> bool:
     # as os.path.normpath, of which Path has none
     parts: list[str] = []
     for part in (str(site) + "/" + row).split("/"):
@@ -231,8 +242,7 @@ def _is_below(site: Path, row: str, gone: Sequence[str]) -> bool:
             parts.pop()
         elif part != ".":
             parts.append(part)
-    path = "/".join(parts)
-    return any(path == one or path.startswith(f"{one}/") for one in gone)
+    return any("/".join(parts[:end]) in gone for end in range(len(parts), 0, -1))
 
 
 def edit_records(site: Path, edit: Callable[[bytes], bytes]) -> None:

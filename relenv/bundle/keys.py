@@ -190,6 +190,8 @@ def _scripts_fault(value: object) -> str:
 
 TAKEN = r"python(3(\.\d+)?)?"
 """The interpreter's own names."""
+OWN = rf"{TAKEN}(-config)?|pydoc(3(\.\d+)?)?"
+"""The names of all programs in bin/ that are the interpreter's, but for pip."""
 REFERENCE = r"\w+(\.\w+)*:\w+(\.\w+)*"
 """Of an object in a module, as of an entry point without extras."""
 

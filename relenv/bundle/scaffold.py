@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from relenv.bundle.keys import KEYS, TARGET
+from relenv.bundle.keys import KEYS, OWN, TARGET
 from relenv.errors import ConfigError, UsageError
 from relenv.texts import template
 
@@ -32,8 +32,6 @@ NAME = re.compile(r"[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]")
 """Of a project (https://packaging.python.org/en/latest/specifications/name-normalization/)."""
 LONGEST = 100
 """Characters: of a file named after it there may be more."""
-TAKEN_SCRIPTS = frozenset({"python", "python3", "pydoc", "pydoc3", "pip", "pip3"})
-"""Programs of the interpreter's own, beside which scripts are installed."""
 TAKEN_MODULES = sys.stdlib_module_names | {"pip", "relenv_pip", "setuptools", "test"}
 """Modules that are found before the project's own, or that it is built with."""
 
@@ -144,7 +142,7 @@ def _names(project: str) -> Names:
 
 
 def _is_taken(script: str) -> bool:
-    return script in TAKEN_SCRIPTS or re.fullmatch(r"(python|pip|pydoc)3?\.\d+", script) is not None
+    return re.fullmatch(rf"{OWN}|pip(3(\.\d+)?)?", script) is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,6 +79,8 @@ def try_scripts(entries: Sequence[EntryPoint], ground: Ground, ui: Ui | None = N
         origins = (line.removeprefix(MARK) for line in said.splitlines() if line.startswith(MARK))
         return {root / origin for origin in origins if (root / origin).is_relative_to(root)}
 
+    if not entries:
+        _start(root)
     missing = [entry.name for entry in entries if not (root / "bin" / entry.name).is_file()]
     if missing:
         names = ", ".join(missing)
@@ -94,6 +96,16 @@ def try_scripts(entries: Sequence[EntryPoint], ground: Ground, ui: Ui | None = N
     finally:
         for probe in filter(None, probes.values()):
             probe.unlink(missing_ok=True)
+
+
+def _start(root: Path) -> None:
+    """Start the interpreter, which is all that a bundle without scripts does."""
+    try:
+        _run([root / "bin" / "python3", "-I", "-B", "-c", ""], root)
+    except process.CommandError as error:
+        last = error.tail.strip().rpartition("\n")[2] or error.how
+        hint = "does `exclude` name something of it?"
+        raise CheckError(f"python3 cannot start in the bundle: {last}", hint=hint, detail=error.tail) from error
 
 
 def _refusal(error: process.CommandError, entry: EntryPoint, ground: Ground) -> CheckError:
@@ -126,10 +138,14 @@ def _lay_probe(root: Path, entry: EntryPoint) -> Path | None:
 def _begin(root: Path, entry: EntryPoint, probe: Path | None) -> str:
     """Import what a script starts with as the script does: by its own trampoline, if it has ours."""
     words = (entry.value.split("[")[0].strip(), MARK)
+    program = [probe] if probe else [root / "bin" / "python3", "-I", "-B", "-c", IMPORT]
+    return _run([*program, *words], root)
+
+
+def _run(command: Sequence[str | Path], root: Path) -> str:
     # what is written into the user's directories is not shipped
     env = {"PATH": os.defpath, "HOME": str(root.parent), "LC_ALL": "C.UTF-8"}
-    program = [probe] if probe else [root / "bin" / "python3", "-I", "-B", "-c", IMPORT]
-    return process.run([*program, *words], cwd=root.parent, env=env, limit=LIMIT, alone=True)
+    return process.run(command, cwd=root.parent, env=env, limit=LIMIT, alone=True)
 
 
 def smoke(commands: Sequence[str], bundle: Path, root: Path, ui: Ui | None = None) -> set[Path]:

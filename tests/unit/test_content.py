@@ -1,4 +1,4 @@
-"""What `include` copies into a bundle, and what it cannot."""
+"""What `include` copies into a bundle and `exclude` takes out of it, and what they cannot; which scripts stay."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from relenv.audit.run import SETTINGS, instrumented
 from relenv.bundle.config import Include
-from relenv.bundle.content import include, make_scripts
+from relenv.bundle.content import exclude, include, keep_scripts, make_scripts
 from relenv.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -100,3 +100,67 @@ def test_what_is_tried_in_place_of_a_script_sets_what_that_sets(tmp_path: Path) 
     assert b"from app import" not in probe
     make_scripts(tmp_path, {"one": "app:main"}, {})
     assert b"setdefault" not in instrumented((tmp_path / "bin/one").read_bytes(), b"print('tried')\n")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    root = tmp_path / "bundle"
+    site = "lib/python3.13/site-packages"
+    for name in ("app-1.0.dist-info/METADATA", "app/__init__.py", "app/data/one", "app/data/two", "other/data/one"):
+        path = root / site / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    rows = [
+        "app/__init__.py,,",
+        "app/data/one,,",
+        "app/./data/two,,",
+        "../../../bin/app,,",
+        "app-1.0.dist-info/METADATA,,",
+    ]
+    (root / site / "app-1.0.dist-info/RECORD").write_text("".join(f"{row}\n" for row in rows))
+    (root / "bin").mkdir()
+    for name in OWN_PROGRAMS + OTHERS:
+        (root / "bin" / name).touch()
+    for name in ("relenv.json", "sbom.cdx.json"):
+        (root / name).touch()
+    return root
+
+
+OWN_PROGRAMS = ["pydoc3", "pydoc3.13", "python", "python3", "python3-config", "python3.13", "python3.13-config"]
+OTHERS = ["app", "pip3", "pydocstyle", "python-argcomplete", "pythonize"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "what"),
+    [
+        ("bin", "the interpreter itself"),
+        ("bin/python3", "the interpreter itself"),
+        ("*", "the interpreter itself"),
+        ("lib", "the interpreter itself"),
+        ("lib/python3.13", "the interpreter itself"),
+        ("lib/*/site-packages", "app-1.0.dist-info/METADATA, which says what the project is"),
+        ("lib/*/site-packages/app-*", "app-1.0.dist-info/METADATA, which says what the project is"),
+        ("**/METADATA", "app-1.0.dist-info/METADATA, which says what the project is"),
+        ("*.json", "relenv.json, which says what is inside"),
+        ("sbom.*", "sbom.cdx.json, which says what is inside"),
+    ],
+)
+def test_what_no_bundle_can_do_without_stays(bundle: Path, pattern: str, what: str) -> None:
+    before = sorted(bundle.rglob("*"))
+    with pytest.raises(ConfigError) as caught:
+        exclude(bundle, ["bin/app", pattern], bundle, "app-1.0.dist-info")
+    assert caught.value.message == f"exclude: {pattern!r} would leave out {what}"
+    assert sorted(bundle.rglob("*")) == before
+
+
+def test_what_is_left_out_is_in_no_record(bundle: Path) -> None:
+    exclude(bundle, ["lib/*/site-packages/*/data", "**/data/one", "bin/app"], bundle, "app-1.0.dist-info")
+    site = bundle / "lib/python3.13/site-packages"
+    assert (site / "app-1.0.dist-info/RECORD").read_text() == "app/__init__.py,,\napp-1.0.dist-info/METADATA,,\n"
+    assert not list(bundle.rglob("data"))
+    assert not (bundle / "bin/app").exists()
+
+
+def test_only_the_interpreter_s_own_programs_stay_beside_the_scripts(bundle: Path) -> None:
+    keep_scripts(bundle, ["app"])
+    assert sorted(path.name for path in (bundle / "bin").iterdir()) == ["app", *OWN_PROGRAMS]

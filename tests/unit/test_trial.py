@@ -256,3 +256,12 @@ def test_a_smoke_command_that_is_interrupted_is_named(ground: Ground, tmp_path: 
     finally:
         signal.signal(signal.SIGINT, before)
     assert re.fullmatch(r"smoke: `sleep 99` was not done after \d+\.\d s", str(caught.value))
+
+
+def test_without_scripts_the_interpreter_is_tried(ground: Ground) -> None:
+    assert try_scripts([], ground) == set()
+    (ground.root / "bin/python3").unlink()
+    (ground.root / "bin/python3").write_text("#!/bin/sh\necho no encodings >&2\nexit 1\n")
+    (ground.root / "bin/python3").chmod(0o755)
+    with pytest.raises(CheckError, match="python3 cannot start in the bundle: no encodings"):
+        try_scripts([], ground)
