@@ -18,7 +18,6 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from operator import attrgetter
@@ -33,7 +32,7 @@ from relenv.store import remove_tree
 from relenv.ui import working
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from io import BufferedRandom
 
@@ -45,6 +44,8 @@ UTF8 = 0x800
 """The flag of a name that is UTF-8 (APPNOTE, appendix D)."""
 UNIX = 3 << 8
 """The upper half of "version made by": external attributes hold a Unix mode."""
+FIRST_TIME = (0, 1 << 5 | 1)
+"""That of all members: midnight of 1980-01-01, the first that a zip can tell, as time and date (APPNOTE 4.4.6)."""
 PLAIN_VERSION = 20
 ZIP64_VERSION = 45
 ZIP64_LIMIT = 0xFFFF_FFFF
@@ -229,10 +230,8 @@ def write_zip(
     bases: Sequence[Pack],
     ui: Ui,
     level: int = 9,
-    epoch: int = 0,
     jobs: int | None = None,
     digests: Mapping[str, str] | None = None,
-    last: Callable[[Sequence[Member]], tuple[str, bytes]] | None = None,
 ) -> Archive:
     """Pack a tree as `top/...`: the same files give the same bytes, whoever packs them, when and where.
 
@@ -246,11 +245,8 @@ def write_zip(
         bases: contents that need not be squeezed again.
         ui: gets the progress.
         level: libdeflate's, 0 (store) to 12.
-        epoch: seconds since 1970, as in SOURCE_DATE_EPOCH; what lies before 1980 becomes 1980-01-01.
         jobs: threads; None for one a processor.
         digests: the sha256 of files, by their names, as far as it is known: those in a base are not read.
-        last: makes one more file out of the list of all others, such as a manifest: its name, which the tree
-            must not have, and its content.
 
     Raises:
         CheckError: the tree holds a symbolic link, something that is no file, a name that is not UTF-8, or a
@@ -264,11 +260,8 @@ def write_zip(
         _squeezer(level, bases, digests or {}) as squeezer,
         fresh(into) as out,
     ):
-        archive = _Zip(out, top=top, epoch=epoch)
+        archive = _Zip(out, top=top)
         _fill_zip(archive, files, squeezer, jobs, work)
-        if last:
-            name, data = last(archive.members)
-            archive.add(_File(name=name, size=len(data)), squeezer.squeeze(data))
         size, sha256 = archive.finish()
     return Archive(path=into, sha256=sha256, size=size, members=tuple(archive.members))
 
@@ -284,6 +277,11 @@ class _File:
     size: int
     mode: int = stat.S_IFREG | 0o644
     path: str = ""
+
+
+def plain_mode(mode: int) -> int:
+    """Return the mode that a file has in every format: what counts is whether its owner may execute it."""
+    return 0o755 if mode & stat.S_IXUSR else 0o644
 
 
 def walk(folder: str | Path, below: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -321,8 +319,8 @@ def _file(name: str, entry: os.DirEntry[str]) -> _File:
         return _File(name=name, size=0, mode=stat.S_IFDIR | 0o755, path=entry.path)
     if not stat.S_ISREG(status.st_mode):
         raise CheckError(f"{entry.path} is no regular file", hint="bundles hold regular files only")
-    mode = 0o755 if status.st_mode & 0o111 else 0o644
-    return _File(name=name, size=status.st_size, mode=stat.S_IFREG | mode, path=entry.path)
+    mode = stat.S_IFREG | plain_mode(status.st_mode)
+    return _File(name=name, size=status.st_size, mode=mode, path=entry.path)
 
 
 def _sorted(files: Iterator[_File]) -> list[_File]:
@@ -539,9 +537,9 @@ def _packed(sha256: str, row: Sequence[int]) -> Packed:
 class _Zip:
     """A zip file being written: local headers and contents as they come, the directory at the end."""
 
-    def __init__(self, out: BufferedRandom, *, top: str, epoch: int) -> None:
+    def __init__(self, out: BufferedRandom, *, top: str) -> None:
         self.members: list[Member] = []
-        self._out, self._top, self._when = out, top, dos_time(epoch)
+        self._out, self._top = out, top
         self._directory = bytearray()
         self._count = 0
         self._end = 0  # asking `out` for it costs a system call a member
@@ -583,7 +581,7 @@ class _Zip:
                 ZIP64_VERSION if wide else PLAIN_VERSION,
                 0 if name.isascii() else UTF8,
                 facts.method,
-                *self._when,
+                *FIRST_TIME,
                 facts.crc32,
                 *sizes,
                 len(name),
@@ -610,7 +608,7 @@ class _Zip:
             version,
             0 if name.isascii() else UTF8,
             facts.method,
-            *self._when,
+            *FIRST_TIME,
             facts.crc32,
             length,
             size,
@@ -650,15 +648,6 @@ def _fill_zip(archive: _Zip, files: Sequence[_File], squeezer: _Squeezer, jobs: 
             else:
                 archive.stream(file, squeezer)
             work.advance(file.size)
-
-
-def dos_time(epoch: int) -> tuple[int, int]:
-    """Return seconds since 1970 as the two fields of a zip: time and date, in UTC, in steps of 2 s."""
-    first, end = datetime(1980, 1, 1, tzinfo=UTC), datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)
-    when = datetime.fromtimestamp(min(max(epoch, first.timestamp()), end.timestamp()), tz=UTC)
-    time = when.hour << 11 | when.minute << 5 | when.second // 2
-    date = when.year - first.year << 9 | when.month << 5 | when.day
-    return time, date
 
 
 def _narrow(value: int) -> int:

@@ -22,7 +22,7 @@ from packaging.metadata import parse_email
 from packaging.utils import canonicalize_name
 
 from relenv.bundle import licences
-from relenv.bundle.archive import walk
+from relenv.bundle.archive import plain_mode, walk
 from relenv.bundle.reach import missing
 from relenv.bundle.wheel import marker_environment
 from relenv.manifest import MANIFEST, SBOM
@@ -139,7 +139,9 @@ def _key(subject: Subject, digests: Mapping[str, str]) -> str:
     config = subject.site.config
     facts = {name: digests[name] for name in digests if name.endswith(".dist-info/METADATA") or _is_sbom(name)}
     asked = [subject.project, sorted(subject.origins.items()), config.extras, config.group_requires]
-    texts, gone = sorted(licences.candidates(digests)), sorted(missing(subject.root))
+    # METADATA may call any file beside it a licence
+    beside = (name for name in digests if ".dist-info/" in name)
+    texts, gone = sorted({*licences.candidates(digests), *beside}), sorted(missing(subject.root))
     parts = [_code(), subject.site.interpreter.key, asked, facts, texts, gone]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -210,8 +212,8 @@ def _seal(root: Path, digests: dict[str, str]) -> None:
     for name, entry in sorted(walk(root), key=lambda one: one[0]):
         if not name.endswith("/") and name != MANIFEST:
             status = entry.stat(follow_symlinks=False)
-            mode = "0755" if status.st_mode & 0o100 else "0644"
-            facts = f'"sha256": "{digests[name]}", "size": {status.st_size}, "mode": "{mode}"'
+            mode = plain_mode(status.st_mode)
+            facts = f'"sha256": "{digests[name]}", "size": {status.st_size}, "mode": "{mode:04o}"'
             rows.append(f"    {json.dumps(name)}: {{{facts}}}")
     # a line for a file: what differs between two bundles is then seen
     head = json.dumps(manifest, indent=2).removesuffix("\n}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from relenv import process
 from relenv.bundle import zstandard
-from relenv.bundle.archive import Pack, walk, write_zip
+from relenv.bundle.archive import Pack, plain_mode, walk, write_zip
 from relenv.bundle.made import Written, look
 from relenv.bundle.output import beside, fresh, is_special, writing
 from relenv.bundle.tar import add, gzipping
@@ -217,7 +217,7 @@ def _plain_modes(root: Path) -> None:
         for name in (*folders, *names):
             path = f"{folder}/{name}"
             mode = stat.S_IMODE(os.lstat(path).st_mode)
-            plain = 0o755 if mode & 0o100 else 0o644
+            plain = plain_mode(mode)
             if mode != plain:
                 os.chmod(path, plain)  # noqa: PTH101 - thousands of them
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from packaging.utils import canonicalize_name
 
 from relenv import process
+from relenv.bundle.archive import plain_mode, walk
 from relenv.bundle.tar import EPOCH, gzipping
 from relenv.errors import CheckError, ChecksumError, ConfigError
 
@@ -161,10 +162,11 @@ def layers_of(
     top = program.path.strip("/")
     parts: list[list[str]] = [[] for _ in PARTS]
     for name, digest in sorted(digests.items()):
-        if name.rpartition("/")[2].startswith(WHITEOUT):
+        if any(part.startswith(WHITEOUT) for part in name.split("/")):
             raise CheckError(f"{name}: in an image, `{WHITEOUT}` begins the name of what is removed", hint="rename it")
         at = next((at for at, known in enumerate(below) if known.get(name) == digest), len(PARTS) - 1)
         parts[at].append(name)
+    parts[-1] += [name for name, _ in walk(program.tree) if name.endswith("/")]
     above = [folder for folder in _above(f"{top}/") if folder != top and folder not in base.names]
     layers = []
     for what, names in zip(PARTS, parts, strict=True):
@@ -182,11 +184,14 @@ def _above(name: str) -> list[str]:
 
 def _file(tree: Path, top: str, name: str) -> File:
     path = tree / name
-    return File(name=f"{top}/{name}", content=path, mode=0o755 if path.stat().st_mode & 0o100 else 0o644)
+    return File(name=f"{top}/{name}", content=path, mode=plain_mode(path.stat().st_mode))
 
 
 def _with_folders(files: Iterable[File], top: str, above: Sequence[str]) -> Iterator[File]:
-    """Yield files, and before them each directory that they are in: some programs give those not named mode 0600."""
+    """Yield files, and before them each directory that they are in: some programs give those not named mode 0600.
+
+    A name that ends in a slash is that of an empty directory.
+    """
     made = set()
     for folder in (*above, top):
         yield File(name=folder, content=None, mode=0o755)
@@ -195,7 +200,8 @@ def _with_folders(files: Iterable[File], top: str, above: Sequence[str]) -> Iter
             if len(folder) > len(top) and folder not in made:
                 made.add(folder)
                 yield File(name=folder, content=None, mode=0o755)
-        yield file
+        if not file.name.endswith("/"):
+            yield file
 
 
 def write_image(

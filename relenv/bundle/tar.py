@@ -8,6 +8,7 @@ import tarfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from relenv.bundle.archive import plain_mode
 from relenv.recipes.model import BUILD_ENV
 
 if TYPE_CHECKING:
@@ -39,6 +40,6 @@ def add(tar: tarfile.TarFile, name: str, path: Path) -> None:
         member.type, member.mode = tarfile.DIRTYPE, 0o755
         tar.addfile(member)
         return
-    member.size, member.mode = status.st_size, 0o755 if status.st_mode & 0o100 else 0o644
+    member.size, member.mode = status.st_size, plain_mode(status.st_mode)
     with path.open("rb") as file:
         tar.addfile(member, file)

@@ -256,3 +256,21 @@ def test_what_others_bring_along_is_a_warning(relenv: Relenv, project: Path, tmp
         assert "warning: lib/python3.13/site-packages/rlnvold_plugin/lacking.so " in outcome.stderr
         assert "libnothing.so" in outcome.stderr
         shutil.rmtree(tmp_path / "it")
+
+
+def test_texts_of_licences_do_not_depend_on_what_was_bundled_before(relenv: Relenv, tmp_path: Path) -> None:
+    """METADATA may call any file beside it a licence, and `exclude` may leave it out."""
+    info = "rlnvterms-1.0.dist-info"
+    metadata = "Metadata-Version: 2.1\nName: rlnvterms\nVersion: 1.0\nLicense-File: terms.txt\n"
+    make_wheel(tmp_path / "wheels", "rlnvterms", files={f"{info}/METADATA": metadata, f"{info}/terms.txt": "Be kind."})
+    project = tmp_path / "documented"
+    project.mkdir()
+    text = PROJECT.replace("rlnvlicensed[more]", "rlnvterms").replace('license-files = ["TERMS.txt"]\n', "")
+    (project / "pyproject.toml").write_text(text.replace('"wheels"', '"../wheels"'))
+    (project / "documented.py").write_text("def main():\n    print('documented')\n")
+    without = ("--exclude", f"lib/python3.*/site-packages/{info}/terms.txt")
+    for number, options in enumerate(((), without, (), without)):
+        made = tmp_path / str(number)
+        relenv("bundle", project, "--format", "dir", "-o", made, *options)
+        kept = made / "licenses/rlnvterms-1.0/terms.txt"
+        assert kept.read_text() == "Be kind." if not options else not kept.exists()

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import random
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +17,8 @@ import deflate
 import pytest
 
 from relenv.bundle import archive
-from relenv.bundle.archive import Archive, Member, Pack, dos_time, pack_tree, write_zip
+from relenv.bundle.archive import Archive, Member, Pack, pack_tree, write_zip
+from relenv.bundle.tar import add
 from relenv.errors import CacheError, CheckError, OutputError
 from relenv.ui import QuietUi, open_ui
 
@@ -197,7 +198,7 @@ def test_zip64_fields_of_streamed_files_are_understood(tree: Path, tmp_path: Pat
 
 def test_more_members_than_two_bytes_count(tmp_path: Path) -> None:
     with (tmp_path / "a.zip").open("w+b") as out:
-        many = archive._Zip(out, top="app", epoch=0)
+        many = archive._Zip(out, top="app")
         for number in range(65_600):
             nothing = archive._Squeezer(level=6).squeeze(b"")
             many.add(archive._File(name=f"{number:05}", size=0), nothing)
@@ -258,33 +259,22 @@ def test_level_0_stores(tree: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "a.zip") == EXPECTED
 
 
-@pytest.mark.parametrize(
-    ("epoch", "shown"),
-    [
-        (0, (1980, 1, 1, 0, 0, 0)),
-        (1_700_000_001, (2023, 11, 14, 22, 13, 20)),
-        (1 << 40, (2107, 12, 31, 23, 59, 58)),
-    ],
-)
-def test_the_time_of_all_members_is_given(tree: Path, tmp_path: Path, epoch: int, shown: tuple[int, ...]) -> None:
-    with zipfile.ZipFile(zipped(tree, tmp_path / "a.zip", epoch=epoch).path) as file:
-        assert {info.date_time for info in file.infolist()} == {shown}
+@pytest.mark.parametrize(("mode", "shown"), [(0o654, 0o644), (0o744, 0o755), (0o600, 0o644), (0o700, 0o755)])
+def test_what_its_owner_may_execute_may_be_executed(tree: Path, tmp_path: Path, mode: int, shown: int) -> None:
+    """In every format: `relenv verify` holds all of them against the same manifest."""
+    path = next(one for one in sorted(tree.rglob("*")) if one.is_file())
+    path.chmod(mode)
+    with zipfile.ZipFile(zipped(tree, tmp_path / "a.zip").path) as file:
+        assert file.getinfo(f"app/{path.relative_to(tree)}").external_attr >> 16 & 0o7777 == shown
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        add(tar, "it", path)
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        assert tar.getmember("it").mode == shown
 
 
-def test_dos_time_counts_from_1980() -> None:
-    assert dos_time(315532800) == (0, 0b0000000_0001_00001)
-
-
-def test_a_last_member_is_made_from_the_others(tree: Path, tmp_path: Path) -> None:
-    def manifest(members: object) -> tuple[str, bytes]:
-        assert isinstance(members, list)
-        return "a-manifest.json", json.dumps([member.path for member in members]).encode()
-
-    made = zipped(tree, tmp_path / "a.zip", last=manifest)
-    with zipfile.ZipFile(made.path) as file:
-        assert file.namelist()[-1] == "app/a-manifest.json"
-        assert json.loads(file.read("app/a-manifest.json")) == sorted(SAMPLES)
-    assert made.members[-1].path == "a-manifest.json"
+def test_all_members_are_of_one_time(tree: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(zipped(tree, tmp_path / "a.zip").path) as file:
+        assert {info.date_time for info in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 # --- packs

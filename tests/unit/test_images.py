@@ -142,6 +142,17 @@ def test_each_part_is_a_layer_and_directories_are_named(program: Program, tmp_pa
     assert modes["opt/example/README.txt"] == (False, 0o644, 0, 1577836800)
 
 
+def test_empty_directories_are_there(program: Program, tmp_path: Path) -> None:
+    (program.tree / "var/spool").mkdir(parents=True)
+    layers = layers_of(program, digests(program.tree), (), Base())
+    found = read(image(tmp_path / "a.tar", program, Base(), layers)).layers()[-1]
+    assert [(one.name, one.mode) for one in found if one.name.startswith("opt/example/var")] == [
+        ("opt/example/var", 0o755),
+        ("opt/example/var/spool", 0o755),
+    ]
+    assert len({one.name for one in found}) == len(found)
+
+
 def test_what_the_base_has_is_left_as_it_is(program: Program) -> None:
     layers = layers_of(program, digests(program.tree), (), Base(names=frozenset({"opt"})))
     assert [file.name for file in layers[0].files][:2] == ["opt/example", "opt/example/README.txt"]
@@ -150,6 +161,11 @@ def test_what_the_base_has_is_left_as_it_is(program: Program) -> None:
 def test_a_name_that_means_removal_is_refused(program: Program) -> None:
     (program.tree / "bin/.wh.example").touch()
     with pytest.raises(CheckError, match=r"bin/.wh.example: in an image"):
+        layers_of(program, digests(program.tree), (), Base())
+    (program.tree / "bin/.wh.example").unlink()
+    (program.tree / ".wh.folder").mkdir()
+    (program.tree / ".wh.folder/file").touch()
+    with pytest.raises(CheckError, match=r".wh.folder/file: in an image"):
         layers_of(program, digests(program.tree), (), Base())
 
 
