@@ -154,7 +154,7 @@ VARIABLES = replace(
 FLAG = Shape(what="true or false", schema={"type": "boolean"}, accept=lambda value: isinstance(value, bool))
 NAME = Shape(
     what="a file name without slashes",
-    schema={"type": "string", "pattern": r"^[^/\\]+$", "maxLength": LONGEST_NAME},
+    schema={"type": "string", "pattern": r"^(?!\.{1,2}$|\s)[^/\\]*[^/\\\s]$", "maxLength": LONGEST_NAME},
     accept=_is_name,
 )
 NAMES = Shape(
@@ -207,7 +207,7 @@ SCRIPTS = Shape(
             {"type": "array", "items": NAME.schema},
             {
                 "type": "object",
-                "propertyNames": {"pattern": f"^(?!{TAKEN}$)"},
+                "propertyNames": {**NAME.schema, "not": {"pattern": f"^({TAKEN})$"}},
                 "additionalProperties": {"type": "string", "pattern": f"^{REFERENCE}$"},
             },
         ]
@@ -222,6 +222,10 @@ SCRIPTS = Shape(
 def _is_inside(value: object) -> bool:
     """Tell whether a text is a relative path that leads nowhere else."""
     return isinstance(value, str) and bool(value) and not value.startswith("/") and ".." not in value.split("/")
+
+
+INSIDE: dict[str, Any] = {"type": "string", "minLength": 1, "not": {"pattern": r"^/|(^|/)\.\.(/|$)"}}
+"""The same as JSON schema."""
 
 
 def _is_includes(value: object) -> bool:
@@ -265,7 +269,7 @@ def _excludes_fault(value: object) -> str:
 EXCLUDES = replace(
     TEXTS,
     what="a list of globs relative to the bundle",
-    schema={"type": "array", "items": {**TEXT.schema, "not": {"pattern": r"^/|(^|/)\.\.(/|$)"}}},
+    schema={"type": "array", "items": INSIDE},
     accept=lambda value: _is_texts(value) and all(map(_is_inside, value)),
     fault=_excludes_fault,
 )
@@ -275,7 +279,7 @@ INCLUDES = Shape(
         "type": "array",
         "items": {
             "type": "object",
-            "properties": {"from": {"type": "string"}, "to": {"type": "string"}},
+            "properties": {"from": INSIDE, "to": INSIDE},
             "required": ["from"],
             "additionalProperties": False,
         },
@@ -317,7 +321,8 @@ def described(keys: Mapping[str, Key]) -> dict[str, Any]:
     return {
         name: {
             "description": key.summary,
-            **({} if key.default is None else {"default": key.default}),
+            # what is empty stands for "not said"
+            **({} if key.default in (None, "") else {"default": key.default}),
             **key.shape.schema,
         }
         for name, key in keys.items()

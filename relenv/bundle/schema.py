@@ -7,7 +7,7 @@ from typing import Any
 from relenv.bundle.keys import KEYS, TARGET, described
 from relenv.platforms import PLATFORMS
 
-ID = "https://relenv.example/tool-relenv.schema.json"
+ID = "urn:relenv:tool-relenv.schema.json"
 
 
 def tool_schema(tool: str = "relenv") -> dict[str, Any]:

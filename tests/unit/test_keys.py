@@ -56,7 +56,7 @@ GOOD: dict[str, list[Any]] = {
 }
 BAD: dict[str, list[Any]] = {
     "python": [3.13, "3.x", ""],
-    "name": ["a/b", 1, "."],
+    "name": ["a/b", 1, "", ".", "..", " a", "a ", "a\\b"],
     "output": ["", 1],
     "format": ["rar", [], ["zip", "rar"], 1],
     "scripts": ["one", {"one": "module"}, {"a/b": "m:f"}, {"python3": "m:f"}, [1]],
@@ -71,8 +71,16 @@ BAD: dict[str, list[Any]] = {
     "prune": ["all", False],
     "isolated": ["no"],
     "glibc": ["3.1", 2.28, "2.5", "2.16"],
-    "include": ["a", [{"to": "b"}], [{"from": "../a"}], [{"from": "/a"}], [{"from": "a", "x": "b"}]],
-    "exclude": ["lib"],
+    "include": [
+        "a",
+        [{"to": "b"}],
+        [{"from": "../a"}],
+        [{"from": "/a"}],
+        [{"from": ""}],
+        [{"from": "a", "to": "b/.."}],
+        [{"from": "a", "x": "b"}],
+    ],
+    "exclude": ["lib", ["../x"], ["/x"], ["a/../b"], [""]],
     "bytecode": ["yes"],
     "env": [["A=b"], {"A": 1}, {"": "x"}, {"A=B": "x"}, {"1A": "x"}, {"A B": "x"}],
     "compression": ["best", 9],
@@ -98,6 +106,7 @@ def test_values_are_taken_and_refused(name: str) -> None:
         assert valid(name, value), value
     for value in BAD[name]:
         assert not shape.accept(value), value
+        assert not valid(name, value), value
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -365,6 +374,14 @@ def test_paths_are_meant_from_the_project(tmp_path: Path) -> None:
     assert config.include == (Include(source="data", target="data"),)
     with pytest.raises(ConfigError, match="include names `date`, which is not there"):
         loaded(tmp_path, '[tool.relenv]\ninclude = [{ from = "date" }]\n')
+
+
+def test_what_the_schema_calls_defaults_is_valid() -> None:
+    for name, key in tool_schema()["properties"].items():
+        tables = key.get("properties", {})
+        assert "default" not in key or valid(name, key["default"]), name
+        for below, one in tables.items():
+            assert "default" not in one or valid(name, {below: one["default"]}), f"{name}.{below}"
 
 
 def test_validate_pyproject_knows_the_table() -> None:
