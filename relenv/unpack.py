@@ -62,8 +62,13 @@ def streamed(plain: BinaryIO) -> tarfile.TarFile:
     return tarfile.open(fileobj=plain, mode="r|", tarinfo=_Member)
 
 
+def own_name(member: tarfile.TarInfo) -> str:
+    """Return the name that a member has."""
+    return member.name
+
+
 def checked(
-    tar: tarfile.TarFile, what: str, called: Callable[[str], str] = str, largest: float = LARGEST
+    tar: tarfile.TarFile, what: str, called: Callable[[tarfile.TarInfo], str] = own_name, largest: float = LARGEST
 ) -> Iterator[tuple[tarfile.TarInfo, PurePosixPath]]:
     """Yield each member and its path once it is known to be harmless, directories before what is in them.
 
@@ -83,7 +88,7 @@ def checked(
     """Each path so far, and whether it is a directory."""
     left = largest
     for member in tar:
-        path = PurePosixPath(called(member.name))
+        path = PurePosixPath(called(member))
         if path == PurePosixPath():  # `./`
             continue
         left -= member.size

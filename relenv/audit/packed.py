@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from relenv import process
 from relenv.errors import CheckError, UnsafeError, UsageError
-from relenv.pip_shim.image import OPAQUE, WHITEOUT, Image, inside, layout_of
+from relenv.pip_shim.image import OPAQUE, WHITEOUT, Image, Window, layout_of
 from relenv.pip_shim.packing import (
     CHUNK,
     LAYOUT,
@@ -31,9 +31,10 @@ from relenv.pip_shim.packing import (
     plain,
 )
 from relenv.store import remove_tree
-from relenv.unpack import checked, lay, leads_out, streamed
+from relenv.unpack import checked, lay, leads_out, own_name, streamed
 
 if TYPE_CHECKING:
+    import tarfile
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from relenv.pip_shim.image import Blob, Layout, Stack
@@ -166,7 +167,9 @@ def _tar(path: Path, folder: Path) -> Path:
     return _single(folder)
 
 
-def _lay_out(packed: Peeked, what: str, folder: Path, called: Callable[[str], str] = str) -> list[PurePosixPath]:
+def _lay_out(
+    packed: Peeked, what: str, folder: Path, called: Callable[[tarfile.TarInfo], str] = own_name
+) -> list[PurePosixPath]:
     """Unpack a tar, compressed or not, to its end, where a checksum may be.
 
     Args:
@@ -184,7 +187,7 @@ def _lay_out(packed: Peeked, what: str, folder: Path, called: Callable[[str], st
         # there is as much room as the disk has, as for a zip
         for member, path in checked(tar, what, called, math.inf):
             process.check()
-            if called is not str and path.name.startswith(WHITEOUT):
+            if called is not own_name and path.name.startswith(WHITEOUT):
                 gone.append(path)
             else:
                 lay(tar, member, folder / path)
@@ -233,11 +236,14 @@ def _lay_over(tree: Path, folder: Path, layout: Layout, blob: Blob, top: str) ->
     if blob.name not in layout.sizes:
         raise DamagedError(f"{blob.name} is not there")
     folder.mkdir()
+    window = Window(top)
     with layout.open(blob.name) as file:
         packed = Peeked(file)
-        gone = _lay_out(packed, blob.name, folder, lambda one: inside(top, one))
+        gone = _lay_out(packed, blob.name, folder, window.name)
     if f"sha256:{packed.digest.hexdigest()}" != blob.digest:
         raise DamagedError(f"{blob.name} does not have the digest that is its name")
+    for one in list(tree.iterdir()) if window.clears else ():
+        remove_tree(one)
     for path in gone:
         for one in list(_hidden(tree, path)):
             remove_tree(one)

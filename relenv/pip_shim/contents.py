@@ -158,17 +158,21 @@ def _below(top: str, name: str) -> str:
     return name[len(top) + 1 :] if name.startswith(f"{top}/") else f"../{name}"
 
 
-def gather(stream: BinaryIO, found: Gathered, called: Callable[[str], str] = str) -> None:
+def _own_name(member: tarfile.TarInfo) -> str:
+    return member.name
+
+
+def gather(stream: BinaryIO, found: Gathered, called: Callable[[tarfile.TarInfo], str] = _own_name) -> None:
     """Enter the members of a tar.
 
     Args:
         stream: is read to its end.
         found: where they are entered.
-        called: returns under which name; an empty one leaves the member out.
+        called: returns under which name; an empty one leaves the member out. It is asked of directories, too.
     """
     with tarfile.open(fileobj=cast("Any", stream), mode="r|") as tar:
         for member in tar:
-            if not member.isdir() and (name := called(member.name)):
+            if (name := called(member)) and not member.isdir():
                 odd = "" if member.isreg() else "is no regular file"
                 found.add(name, member.mode, odd, lambda: cast("BinaryIO", tar.extractfile(member)))  # noqa: B023 - called at once
     # a checksum is compared where the compressed data ends, which is behind the end of the tar

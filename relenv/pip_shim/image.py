@@ -105,7 +105,7 @@ def in_image(path: Path) -> Contents:
         if None in layers:
             raise DamagedError("its layers cannot be read", image.differences)
         for layer in layers:
-            _lay_over(found, cast("Gathered", layer))
+            _lay_over(found, *cast("tuple[Gathered, Window]", layer))
         image.tell_what_is_left_over()
     if MANIFEST not in found.manifests:
         raise NotABundleError(f"{path} is an image of something else: /{stack.top} in it has no {MANIFEST}")
@@ -144,7 +144,7 @@ class Image:
             stack = Stack(_top(config), described, layers, diffs)
         return stack  # noqa: RET504 - mypy takes it that what is managed may end early
 
-    def layer(self, blob: Blob, diff: str, top: str) -> Gathered | None:
+    def layer(self, blob: Blob, diff: str, top: str) -> tuple[Gathered, Window] | None:
         """Return what a layer has; None if it cannot be read.
 
         Args:
@@ -155,13 +155,13 @@ class Image:
         if blob.name not in self._layout.sizes:
             self._tell("missing", blob.name, "is not there")
             return None
-        found, reason = Gathered(), ""
+        found, window, reason = Gathered(), Window(top), ""
         with self._layout.open(blob.name) as file:
             unpacked = packed = Peeked(file)
             try:
                 with damage_named():
                     unpacked = Peeked(plain(packed))
-                    gather(cast("BinaryIO", unpacked), found, lambda one: inside(top, one))
+                    gather(cast("BinaryIO", unpacked), found, window.name)
             except DamagedError as error:
                 reason = str(error)
             while packed.read():
@@ -172,7 +172,7 @@ class Image:
             return None
         if f"sha256:{unpacked.digest.hexdigest()}" != diff:
             self._tell("changed", blob.name, "does not unpack to what the configuration says")
-        return found
+        return found, window
 
     def compare_docker(self, stack: Stack) -> None:
         """Hold what `docker load` goes by against the manifest.
@@ -250,25 +250,69 @@ def _top(config: Any) -> str:
     return posixpath.dirname(first).strip("/")
 
 
-def inside(top: str, name: str) -> str:
-    """Return a name as seen from a directory; empty if it is not in there.
+class Window:
+    """What is seen of a layer from a directory.
 
     Args:
         top: the directory, from the root of the image, as Stack has it.
-        name: as an archive has it.
     """
-    name = posixpath.normpath(f"/{name}").strip("/")
-    return name[len(top) + 1 :] if name.startswith(f"{top}/") else ""
+
+    def __init__(self, top: str) -> None:
+        self.clears = False
+        """Whether nothing of the directory stays as it is in the layers below."""
+        self.folders: set[str] = set()
+        """The directories in it that the layer names."""
+        self._top = top
+
+    def name(self, member: tarfile.TarInfo) -> str:
+        """Return under which name a member goes; empty if it is not in the directory."""
+        self.clears = self.clears or clears(self._top, member)
+        name = _from_root(member.name)
+        below = name[len(self._top) + 1 :] if name.startswith(f"{self._top}/") else ""
+        if below and member.isdir():
+            self.folders.add(below)
+        return below
 
 
-def _lay_over(below: Gathered, layer: Gathered) -> None:
+def clears(top: str, member: tarfile.TarInfo) -> bool:
+    """Tell whether a member removes a directory of the layers below, or one that it is in, or takes its place.
+
+    Args:
+        top: the directory, from the root of the image, as Stack has it.
+        member: of a layer.
+    """
+    folder, name = posixpath.split(_from_root(member.name))
+    if name == OPAQUE:
+        return not folder or top.startswith(f"{folder}/")
+    gone = posixpath.join(folder, name.removeprefix(WHITEOUT))
+    return not member.isdir() and f"{top}/".startswith(f"{gone}/")
+
+
+def _from_root(name: str) -> str:
+    return posixpath.normpath(f"/{name}").strip("/")
+
+
+def _lay_over(below: Gathered, layer: Gathered, window: Window) -> None:
     """Lay what is in a layer over what is in those below (image-spec, layer.md)."""
+    gone = {""} if window.clears else set()
     for name in [name for name in layer.files if posixpath.basename(name).startswith(WHITEOUT)]:
         del layer.files[name]
         folder, hidden = posixpath.split(name)
-        gone = folder if hidden == OPAQUE else posixpath.join(folder, hidden.removeprefix(WHITEOUT))
-        for one in [one for one in below.files if not gone or f"{one}/".startswith(f"{gone}/")]:
-            del below.files[one]
+        gone.add(folder if hidden == OPAQUE else posixpath.join(folder, hidden.removeprefix(WHITEOUT)))
+    # what is no directory hides all that is in one, and a directory what is none
+    gone |= layer.files.keys()
+    folders = window.folders.union(*(_upwards(posixpath.dirname(name)) for name in layer.files))
+    for one in [one for one in below.files if one in folders or not gone.isdisjoint(_upwards(one))]:
+        del below.files[one]
+        below.manifests.pop(one, None)
     below.files.update(layer.files)
     below.odd += layer.odd
     below.manifests.update(layer.manifests)
+
+
+def _upwards(name: str) -> Iterator[str]:
+    """Yield a path, each directory that it is in, and an empty one for that from which it is told."""
+    while name:
+        yield name
+        name = posixpath.dirname(name)
+    yield ""

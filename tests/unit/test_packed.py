@@ -166,9 +166,12 @@ def test_what_is_beside_the_bundle_in_an_image_stays_there(tmp_path: Path, into:
         member("bin/su", b"su", 0o4755),
         member("opt/app/../../out", b"out"),
         member("opt/apple/pie"),
-        member("opt/.wh.app"),
+        member("opt/.wh.apple"),
+        member("opt", type=tarfile.DIRTYPE),
     ]
-    layout = as_layout(tmp_path / "layout", [*beside, member("opt/app/relenv.json", b"{}")], beside)
+    # what removes, removes from the layers below alone
+    first = [*beside, member("opt/.wh.app"), member("opt/app/relenv.json", b"{}")]
+    layout = as_layout(tmp_path / "layout", first, beside)
     assert content(unpack(layout, into)) == {"relenv.json": "{}"}
     assert not list(tmp_path.rglob("out"))
 
@@ -201,6 +204,25 @@ def test_layers_lie_over_each_other(tmp_path: Path, into: Path) -> None:
         "emptied/two": "2",
         "up/inside": "2",
     }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".wh.opt", ".wh..wh..opq", "opt", "opt/.wh.app", "opt/.wh..wh..opq", "opt/app"),
+        *("opt/app/.wh..wh..opq", "opt/app/.wh.relenv.json"),
+    ],
+)
+def test_a_layer_that_removes_the_bundle(tmp_path: Path, into: Path, name: str) -> None:
+    first = [member("opt/app/relenv.json", b"{}"), member("opt/app/lib/x")]
+    layout = as_layout(tmp_path / "layout", first, [member(name)])
+    (into / "one").mkdir()
+    with pytest.raises(UsageError, match=r"/opt/app in it has no relenv\.json"):
+        unpack(layout, into / "one")
+    layout = as_layout(tmp_path / "again", first, [member(name)], [member("opt/app/relenv.json", b"{}")])
+    (into / "two").mkdir()
+    left = {"lib/x": ""} if name.endswith(".wh.relenv.json") else {}
+    assert content(unpack(layout, into / "two")) == {"relenv.json": "{}", **left}
 
 
 @pytest.mark.parametrize("name", [".wh.", ".wh..", ".wh..."])

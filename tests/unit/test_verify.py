@@ -65,6 +65,7 @@ def as_tar(path: Path, what: Members) -> Path:
         for name, data, mode in what:
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(data), mode
+            member.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
             archive.addfile(member, io.BytesIO(data))
     return path
 
@@ -86,12 +87,13 @@ def as_dir(path: Path, what: Members) -> Path:
     return path / "shown"
 
 
-def as_layout(path: Path, what: Members, *more: Members) -> Path:
-    """Write an image layout with a layer of each."""
+def as_layout(path: Path, what: Members, *more: Members, under: str = "opt/") -> Path:
+    """Write an image layout with a layer of each; the paths of `more` may be from elsewhere than /opt."""
     path.mkdir()
     layers, diffs = [], []
-    for content in ([("etc/passwd", b"root", 0o644)], what, *more):
-        packed = as_tar(path / "layer", [(f"./opt/{name}", data, mode) for name, data, mode in content]).read_bytes()
+    below = [("etc/passwd", b"root", 0o644)]
+    for above, content in (("opt/", below), ("opt/", what), *((under, one) for one in more)):
+        packed = as_tar(path / "layer", [(f"./{above}{name}", *rest) for name, *rest in content]).read_bytes()
         layers.append(put(path, packed))
         diffs.append(f"sha256:{hashlib.sha256(gzip.decompress(packed)).hexdigest()}")
     (path / "layer").unlink()
@@ -346,6 +348,43 @@ def test_a_layer_on_top_of_the_bundle(tmp_path: Path) -> None:
     opaque: Members = [("shown/lib/.wh..wh..opq", b"", 0o644)]
     missing = [("missing", name) for name in FILES if name.startswith("lib/")]
     assert told(verify(as_layout(tmp_path / "opaque", members(), opaque))) == missing
+
+
+def test_what_takes_the_place_of_another_in_a_layer_hides_it(tmp_path: Path) -> None:
+    file: Members = [("shown/lib", b"", 0o644)]
+    missing = [("missing", name) for name in FILES if name.startswith("lib/")]
+    assert told(verify(as_layout(tmp_path / "file", members(), file))) == [*missing, ("added", "lib")]
+    folder: Members = [("shown/bin/run/below", b"", 0o644)]
+    wanted = [("missing", "bin/run"), ("added", "bin/run/below")]
+    assert told(verify(as_layout(tmp_path / "folder", members(), folder))) == wanted
+    empty: Members = [("shown/bin/run/", b"", 0o755)]
+    assert told(verify(as_layout(tmp_path / "empty", members(), empty))) == [("missing", "bin/run")]
+
+
+GONE = [".wh.opt", ".wh..wh..opq", "opt", "opt/.wh.shown", "opt/.wh..wh..opq", "opt/shown"]
+
+
+@pytest.mark.parametrize("name", [*GONE, "opt/shown/.wh..wh..opq", "opt/shown/.wh.relenv.json"])
+def test_a_layer_that_removes_the_bundle(tmp_path: Path, name: str) -> None:
+    gone: Members = [(name, b"", 0o644)]
+    with pytest.raises(NotABundleError, match=r"/opt/shown in it has no relenv\.json"):
+        verify(as_layout(tmp_path / "gone", members(), gone, under=""))
+    again: Members = [(f"opt/{name}", *rest) for name, *rest in members()]
+    assert verify(as_layout(tmp_path / "after", members(), gone, again, under="")).ok(strict=True)
+    if ".wh." in name:  # what removes, removes from the layers below alone
+        assert verify(as_layout(tmp_path / "again", members(), [*gone, *again], under="")).ok(strict=True)
+
+
+def test_a_manifest_in_the_place_of_which_is_something_else(tmp_path: Path) -> None:
+    with pytest.raises(NotABundleError, match=r"has no relenv\.json"):
+        verify(as_layout(tmp_path / "folder", members(), [("shown/relenv.json/x", b"", 0o644)]))
+
+
+@pytest.mark.parametrize(
+    "name", ["opt/", "opt/shown/", ".wh.op", "opt/.wh.show", "opt/.wh.shown.old", "usr/.wh..wh..opq"]
+)
+def test_a_layer_that_removes_something_beside_the_bundle(tmp_path: Path, name: str) -> None:
+    assert verify(as_layout(tmp_path / "it", members(), [(name, b"", 0o755)], under="")).ok(strict=True)
 
 
 def test_an_image_of_something_else(tmp_path: Path) -> None:
