@@ -15,7 +15,7 @@ import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from .contents import Contents, Fact, Gathered, gather, in_directory
 from .image import in_image
@@ -42,6 +42,27 @@ USAGE, DIFFERENT = 2, 9
 """Exit codes, as of relenv (its README lists them)."""
 NOTES = ("added", "bytecode")
 """Kinds of differences that harm nothing: somebody put something there, or Python has compiled it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A file, as the manifest says that it is."""
+
+    sha256: str
+    size: int
+    """Bytes."""
+    mode: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says of itself."""
+
+    project: str
+    version: str
+    python: str
+    files: Mapping[str, Row]
+    """By their paths in the bundle."""
 
 
 @dataclass(frozen=True)
@@ -114,30 +135,41 @@ def verify(path: Path) -> Report:
     except DamagedError as error:
         found = tuple(error.found) or (Difference("damaged", path.name, str(error)),)
         return Report(path=str(path), differences=found)
-    bundle = manifest["bundle"]
     return Report(
         path=str(path),
-        name=f"{bundle['project']} {bundle['version']}",
-        python=manifest["python"],
-        files=len(manifest["files"]),
+        name=f"{manifest.project} {manifest.version}",
+        python=manifest.python,
+        files=len(manifest.files),
         manifest=hashlib.sha256(contents.manifest).hexdigest(),
-        differences=tuple(_compared(contents, manifest["files"], path)),
+        differences=tuple(_compared(contents, manifest.files, path)),
     )
 
 
-def _manifest(contents: Contents, path: Path) -> Any:
+def _manifest(contents: Contents, path: Path) -> Manifest:
     try:
-        manifest = json.loads(contents.manifest)
-        bundle = {"project", "version"} <= manifest.get("bundle", {}).keys() and "python" in manifest
-        files = all(len(row) == len(("sha256", "size", "mode")) for row in manifest.get("files", {}).values())
-    except (ValueError, AttributeError, TypeError):
+        found = json.loads(contents.manifest)
+        bundle = found.get("bundle", {})
+        if not {"python", "files"} <= found.keys() or not {"project", "version"} <= bundle.keys():
+            raise NotABundleError(f"{path} is no bundle that can be verified: its {MANIFEST} names no files")
+        files = {name: _row(**row) for name, row in found["files"].items()}
+        return Manifest(_text(bundle["project"]), _text(bundle["version"]), _text(found["python"]), files)
+    except (ValueError, AttributeError, TypeError, RecursionError):
         raise DamagedError(f"its {MANIFEST} cannot be read") from None
-    if not bundle or not files or "files" not in manifest:
-        raise NotABundleError(f"{path} is no bundle that can be verified: its {MANIFEST} names no files")
-    return manifest
 
 
-def _compared(contents: Contents, wanted: Mapping[str, Any], path: Path) -> Iterator[Difference]:
+def _row(*, sha256: object, size: object, mode: object) -> Row:
+    if type(size) is not int:  # of which a bool is one
+        raise TypeError(size)
+    return Row(_text(sha256), size, int(_text(mode), 8))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _compared(contents: Contents, wanted: Mapping[str, Row], path: Path) -> Iterator[Difference]:
     if contents.whole:
         yield Difference("damaged", path.name, contents.whole)
     yield from contents.around
@@ -151,10 +183,10 @@ def _compared(contents: Contents, wanted: Mapping[str, Any], path: Path) -> Iter
             yield Difference("missing", name, "is not there")
         elif not found.sha256:
             yield Difference("changed", name, found.reason)
-        elif (found.sha256, found.size) != (row["sha256"], row["size"]):
-            size = "" if found.size == row["size"] else f", and has {found.size} bytes in place of {row['size']}"
+        elif (found.sha256, found.size) != (row.sha256, row.size):
+            size = "" if found.size == row.size else f", and has {found.size} bytes in place of {row.size}"
             yield Difference("changed", name, f"has another content{size}")
-        elif said := _mode(found.mode, int(row["mode"], 8), modes=modes):
+        elif said := _mode(found.mode, row.mode, modes=modes):
             yield Difference("mode", name, said)
     for name in sorted(contents.files.keys() - wanted.keys() - {MANIFEST}):
         compiled = name.endswith(".pyc") and "__pycache__" in name.split("/")

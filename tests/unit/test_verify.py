@@ -240,6 +240,37 @@ def test_an_archive_without_a_manifest(tmp_path: Path) -> None:
     assert [one.kind for one in verify(tmp_path).failures] == ["damaged"]
 
 
+ROW = {"sha256": "0" * 64, "size": 1, "mode": "0644"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"files": {"a": row}} for row in ("abc", [1, 2, 3], 1, None, {}, {"Mode": "0644"}, ROW | {"more": 1})),
+        *({"files": {"a": ROW | {"mode": mode}}} for mode in ("rw-", 420, None)),
+        *({"files": {"a": ROW | {"size": size}}} for size in ("1", 1.5, True, None)),
+        *({"files": {"a": ROW | {"sha256": sha256}}} for sha256 in (1, None)),
+        *({"files": files} for files in (["a"], "a", None)),
+        *({"bundle": bundle} for bundle in (["project", "version"], None, {"project": 1, "version": "1.0"})),
+        {"bundle": {"project": "a", "version": None}},
+        {"python": 3.13},
+        {"python": None},
+    ],
+    ids=str,
+)
+def test_a_damaged_manifest_is_damage(tmp_path: Path, change: dict[str, Any]) -> None:
+    (tmp_path / "relenv.json").write_text(json.dumps(json.loads(manifest()) | change))
+    report = verify(tmp_path)
+    assert told(report) == [("damaged", tmp_path.name)]
+    assert report.failures[0].what == "its relenv.json cannot be read"
+
+
+@pytest.mark.parametrize("content", [b"[]", b"1", b"\xff", b"[" * 100_000])
+def test_a_manifest_that_is_no_object(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "relenv.json").write_bytes(content)
+    assert told(verify(tmp_path)) == [("damaged", tmp_path.name)]
+
+
 # --- images
 
 
