@@ -22,6 +22,7 @@ from relenv.checksums import sha256_of
 from relenv.environment import copy_tree
 from relenv.errors import ConfigError, OutputError
 from relenv.manifest import MANIFEST
+from relenv.pip_shim.packing import seal_of
 from relenv.store import remove_tree
 from relenv.texts import template
 from relenv.ui import working
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 WIDTH = 12
 """Digits that a number may have in the header of a `run` file, which is as long before they are known as after."""
+UNKNOWN = b"0" * 64
+"""What stands there for a sha256 that is not known yet."""
 LEVELS = {"store": 0, "fast": 1, "default": 6, "small": 9}
 """zlib's, for what is compressed as a stream; 9 takes seven times as long as 6 for a percent."""
 DEFLATE = {"store": 0, "fast": 1, "default": 9, "small": 12}
@@ -226,7 +229,7 @@ def _run(job: Job, path: Path) -> None:
     """Write an executable file: a header in sh, and behind it the tar.gz that it unpacks."""
     with working(job.ui, f"Packing {path.name}"), fresh(path, mode=0o777) as out:
         # the header tells the length of the payload and its checksum: it is written twice, at the same length
-        out.write(_header(job, payload="0" * 64, size=0))
+        out.write(_header(job, payload=UNKNOWN.decode(), size=0))
         start = out.tell()
         with gzipping(out, LEVELS[job.compression]) as packed:
             _write_tar(job, packed)
@@ -245,6 +248,7 @@ def _header(job: Job, *, payload: str, size: int) -> bytes:
         "MAIN": shlex.quote(main_program(job)),
         "FLAGS": main_flags(job),
         "CHECKSUM": payload,
+        "SEAL": UNKNOWN.decode(),
         "SIZE": f"{size:<{WIDTH}}",
         "FILES": str(_lasting(job.tree)),
         "ROOM": str(_room(job.tree)),
@@ -252,7 +256,8 @@ def _header(job: Job, *, payload: str, size: int) -> bytes:
         "FACTS": "\n".join(f"{what}: {value}" for what, value in job.facts.items()),
     }
     text = template("run.sh.in", values).encode()
-    return text.replace(b"skip=" + b" " * WIDTH, f"skip={len(text) + 1:<{WIDTH}}".encode())
+    text = text.replace(b"skip=" + b" " * WIDTH, f"skip={len(text) + 1:<{WIDTH}}".encode())
+    return text.replace(b"\nheader=" + UNKNOWN, b"\nheader=" + seal_of(text).encode())
 
 
 def _lasting(tree: Path) -> int:

@@ -199,6 +199,11 @@ PACKED: Mapping[bytes, Callable[[Peeked], BinaryIO]] = {
 """How compressed tars begin, and what reads them."""
 
 
+def seal_of(header: bytes) -> str:
+    """Return the sha256 of a run file's header without that itself, which is in it as `header=`."""
+    return hashlib.sha256(re.sub(rb"^header=[0-9a-f]{64}", b"header=", header, flags=re.MULTILINE)).hexdigest()
+
+
 @dataclass(frozen=True)
 class Payload:
     """The archive in a run file."""
@@ -225,16 +230,20 @@ def payload_of(path: Path) -> Iterator[Payload]:
     """Open the archive in a run file.
 
     Raises:
-        DamagedError: the header cannot be read, or the file is cut short.
+        DamagedError: the header is not as it was made, or the file is cut short.
     """
     with path.open("rb") as file:
-        facts = dict(re.findall(rb"^(skip|size|sha256)=(\w+)", file.read(HEAD), re.MULTILINE))
+        head = file.read(HEAD)
+        facts = dict(re.findall(rb"^(skip|size|sha256|header)=(\w+)", head, re.MULTILINE))
         try:
-            start, size, sha256 = int(facts[b"skip"]) - 1, int(facts[b"size"]), facts[b"sha256"].decode()
+            start, size = int(facts[b"skip"]) - 1, int(facts[b"size"])
+            sha256, seal = facts[b"sha256"].decode(), facts[b"header"].decode()
         except (LookupError, ValueError):
             raise DamagedError("its header is damaged") from None
         surplus = path.stat().st_size - start - size
         if surplus < 0:
             raise DamagedError(f"it is cut short: {-surplus} bytes are missing")
+        if seal_of(head[:start]) != seal:
+            raise DamagedError("its header does not have the checksum that it should")
         file.seek(start)
         yield Payload(Peeked(cast("BinaryIO", file), size), sha256, surplus)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from layouts import begin, put
+from run_headers import run_header
 
 from relenv.audit.packed import unpack
 from relenv.errors import CheckError, RelenvError, UsageError
@@ -57,9 +58,7 @@ def as_gzip(path: Path, members: Iterable[Member]) -> Path:
 
 def as_run(path: Path, members: Iterable[Member]) -> Path:
     payload = gzip.compress(tarred(members))
-    digest = hashlib.sha256(payload).hexdigest()
-    head = f"#!/bin/sh\nsize={len(payload)}\nsha256={digest}\nskip=00000\nexit\n"
-    path.write_bytes(head.replace("00000", f"{len(head) + 1:05}").encode() + payload)
+    path.write_bytes(run_header(payload) + payload)
     return path
 
 
@@ -260,6 +259,13 @@ def test_damage_is_told(write: Callable[..., Path], tmp_path: Path, into: Path, 
         unpack(path, into)
     assert caught.value.message.startswith(f"{path} cannot be unpacked: ")
     assert caught.value.hint == "make it again, or copy it again"
+
+
+def test_a_run_file_with_a_changed_header_is_damaged(tmp_path: Path, into: Path) -> None:
+    path = as_run(tmp_path / "app.run", FILES)
+    path.write_bytes(path.read_bytes().replace(b"exit\n", b"exec\n"))
+    with pytest.raises(CheckError, match="its header does not have the checksum that it should"):
+        unpack(path, into)
 
 
 def test_a_layout_that_lacks_something_is_damaged(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from relenv.bundle.config import AppConfig
 from relenv.bundle.formats import FORMATS, Job
+from relenv.pip_shim.packing import DamagedError, payload_of
 from relenv.ui import QuietUi
 
 if TYPE_CHECKING:
@@ -132,11 +134,37 @@ def test_a_program_that_is_missing_is_no_damage(missing: str, tmp_path: Path) ->
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("missing", ["sha256sum", "tail"])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_changed_header_is_found(shell: str, tmp_path: Path) -> None:
+    # yash reads letters outside ASCII only where the locale has them
+    program = run_file(tmp_path, "app" if shell == "yash" else "äpp")
+    data = program.read_bytes()
+    assert call(shell, program, "--verify").stdout == f"{program}: whole\n"
+    with payload_of(program) as payload:
+        assert not payload.surplus
+    (seal,) = re.findall(rb"^header=\w{64}$", data, re.MULTILINE)
+    for before, after in (
+        (b"\npayload() { tail -c +", b"\npayload() { tail -c -"),
+        (b"# Unpack into", b"# unpack into"),
+        (b"# Unpack into", b"# Unp\xe4ck into"),
+        (seal, b"header=" + b"0" * 64),
+        (seal + b"\n", seal + b";"),
+    ):
+        assert data.count(before) == 1
+        program.write_bytes(data.replace(before, after))
+        done = call(shell, program, "--verify")
+        if shell != "yash" or after.isascii():
+            assert done.returncode == 1
+            assert done.stderr == f"{program}: it is damaged: its header does not have the checksum that it should\n"
+        with pytest.raises(DamagedError, match="its header"), payload_of(program):
+            pass
+
+
+@pytest.mark.parametrize("missing", ["sha256sum", "tail", "head", "sed"])
 def test_what_cannot_be_compared_is_not_called_damaged(missing: str, tmp_path: Path) -> None:
     program, tools = run_file(tmp_path, "app"), tmp_path / "tools"
     tools.mkdir()
-    for name in {"sha256sum", "tail"} - {missing}:
+    for name in {"sha256sum", "tail", "head", "sed"} - {missing}:
         (tools / name).symlink_to(str(shutil.which(name)))
     command = ["/bin/sh", program, "--verify"]
     done = subprocess.run(command, env={"PATH": str(tools)}, capture_output=True, text=True, check=False)

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import stat
 import sys
 import tarfile
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from layouts import begin, put
 from nobody import as_nobody
+from run_headers import run_header
 
 from relenv.commands import verify as command
 from relenv.errors import CheckError
@@ -72,9 +74,7 @@ def as_tar(path: Path, what: Members) -> Path:
 
 def as_run(path: Path, what: Members) -> Path:
     payload = as_tar(path, what).read_bytes()
-    size, digest = len(payload), hashlib.sha256(payload).hexdigest()
-    head = f"#!/bin/sh\nsize={size}\nsha256={digest}\nskip=00000\nexit\n"
-    path.write_bytes(head.replace("00000", f"{len(head) + 1:05}").encode() + payload)
+    path.write_bytes(run_header(payload) + payload)
     return path
 
 
@@ -183,6 +183,23 @@ def test_a_run_file_with_more_behind_it(tmp_path: Path) -> None:
     path = as_run(tmp_path / "it.run", members())
     with path.open("ab") as file:
         file.write(b"rm -rf")
+    assert told(verify(path)) == [("damaged", "it.run")]
+
+
+def test_a_changed_header_of_a_run_file(tmp_path: Path) -> None:
+    path = as_run(tmp_path / "it.run", members())
+    data = path.read_bytes()
+    for before, after in (
+        (b"exit\n", b"exec\n"),
+        (b"exit\n", b"exit\r"),
+        (b"size=", b"Size="),
+        (b"\nheader=", b"\nheadeR="),
+        (re.findall(rb"^header=.*", data, re.MULTILINE)[0], b"header=" + b"0" * 64),
+    ):
+        path.write_bytes(data.replace(before, after))
+        assert told(verify(path)) == [("damaged", "it.run")]
+    # nor is the line with the checksum a place to hide something
+    path.write_bytes(re.sub(rb"(\nheader=.*)\nexit", rb"\1;exit", data))
     assert told(verify(path)) == [("damaged", "it.run")]
 
 
