@@ -244,7 +244,7 @@ def _header(job: Job, *, payload: str, size: int) -> bytes:
     values = {
         "TITLE": job.title,
         "NAME": shlex.quote(job.name),
-        "SCRIPTS": shlex.quote(" ".join(job.scripts)),
+        "SCRIPTS": shlex.quote("\n".join(job.scripts)),
         "MAIN": shlex.quote(main_program(job)),
         "FLAGS": main_flags(job),
         "CHECKSUM": payload,

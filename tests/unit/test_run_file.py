@@ -33,13 +33,14 @@ echo 'none 20480 18432 {free} 99% /x'
 FAKE = "fake-tools"
 
 
-def run_file(into: Path, *scripts: str, **values: Any) -> Path:
-    """Write a `run` file whose Python is this one."""
+def run_file(into: Path, *scripts: str, content: str = "", **values: Any) -> Path:
+    """Write a `run` file whose Python is this one, as are its scripts if nothing else is said."""
     tree = into / "tree"
     (tree / "bin").mkdir(parents=True)
     for name in ("python3", *scripts):
         path = tree / "bin" / name
-        path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+        python = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n'
+        path.write_text(python if name == "python3" else content or python)
         path.chmod(0o755)
     (tree / "data").write_bytes(b"x" * 5_000_001)
     job = Job(
@@ -196,6 +197,27 @@ def test_without_scripts_python_is_as_isolated_as_they_would_be(shell: str, tmp_
     assert call(shell, run_file(tmp_path / "b", isolated=False), *shown, **env).stdout == "astray\n0 True\n"
     # a script brings its own
     assert call(shell, run_file(tmp_path / "c", "app"), *shown, **env).stdout == "astray\n0 False\n"
+
+
+NAMES = ["my tool", "my", "it's", 'so "so', "$HOME", "`id`", "*", "a?", "[z]", "-n", "esac", "a;b & c", "!x", "~", "#1"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_it_starts_the_script_that_has_its_name(shell: str, tmp_path: Path) -> None:
+    program = run_file(tmp_path, *NAMES, content='#!/bin/sh\nprintf %s "${0##*/}"\n')
+    env = {"RELENV_RUN_DIR": str(tmp_path / "place"), "HOME": "my"}
+    for name in (*NAMES, *(f"{name}.run" for name in NAMES)):
+        link = tmp_path / name
+        link.symlink_to(program)
+        done = call(shell, link, **env)
+        assert (done.stdout, done.stderr) == (name.removesuffix(".run"), "")
+        link.unlink()
+    # and of those that have none of these names the first
+    for name in ("tool", "ab", "z", "my tool\nmy.exe", "", " ", "zz"):
+        link = tmp_path / f"{name}.run"
+        link.symlink_to(program)
+        assert call(shell, link, **env).stdout == "my tool"
+        link.unlink()
 
 
 PLACES = [
