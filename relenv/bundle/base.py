@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from relenv import process
 from relenv.bundle import zstandard
 from relenv.bundle.keys import NO_BASE, is_path
-from relenv.bundle.oci import INDEXES, LAYER, LAYERS, MANIFEST, MANIFESTS, Base, Blob, File, Layer
+from relenv.bundle.oci import INDEXES, LAYER, LAYERS, MANIFEST_TYPE, MANIFESTS, Base, Blob, File, Layer
 from relenv.bundle.registry import LARGEST, Registry, parse_reference
 from relenv.errors import CheckError, ChecksumError, ConfigError, SourceError
+from relenv.pip_shim.packing import blob_path
 from relenv.relocate.elf import GLIBC_FLOOR
 
 if TYPE_CHECKING:
@@ -147,7 +148,9 @@ def _chosen(place: _Place, architecture: str) -> tuple[str, Mapping[str, Any]]:
             document = json.loads(data)
             if "manifests" not in document:
                 return f"sha256:{hashlib.sha256(data).hexdigest()}", {"layers": document["layers"], **document}
-            entries = [one for one in document["manifests"] if one.get("mediaType", MANIFEST) in INDEXES + MANIFESTS]
+            entries = [
+                one for one in document["manifests"] if one.get("mediaType", MANIFEST_TYPE) in INDEXES + MANIFESTS
+            ]
             machines = {_machine(one.get("platform") or {}): one for one in reversed(entries)}
             entry = machines.get(f"linux/{architecture}") or machines.get("")
             if entry is None:
@@ -249,22 +252,18 @@ def _layout(path: Path) -> Iterator[_Place]:
                 raise _damaged(str(path), f"it has no {name}") from error
 
         def document(digest: str) -> bytes:
-            data = read(_place(digest))
+            data = read(blob_path(digest))
             if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
                 raise ChecksumError(f"the base {path} is damaged: {digest} is something else")
             return data
 
         def layer(digest: str, what: str) -> BinaryIO:
             try:
-                return opened(_place(digest))
+                return opened(blob_path(digest))
             except KeyError as error:
                 raise _damaged(str(path), f"it has no {what}") from error
 
         yield _Place(name=str(path), top=read("index.json"), document=document, config=document, layer=layer)
-
-
-def _place(digest: str) -> str:
-    return f"blobs/{digest.replace(':', '/')}"
 
 
 @contextmanager

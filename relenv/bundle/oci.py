@@ -26,6 +26,7 @@ from relenv import process
 from relenv.bundle.archive import plain_mode, walk
 from relenv.bundle.tar import EPOCH, gzipping
 from relenv.errors import CheckError, ChecksumError, ConfigError
+from relenv.pip_shim.packing import blob_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
     from relenv.bundle.registry import Reference
 
 INDEX = "application/vnd.oci.image.index.v1+json"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 INDEXES = (INDEX, "application/vnd.docker.distribution.manifest.list.v2+json")
-MANIFESTS = (MANIFEST, "application/vnd.docker.distribution.manifest.v2+json")
+MANIFESTS = (MANIFEST_TYPE, "application/vnd.docker.distribution.manifest.v2+json")
 LAYERS = {
     LAYER: LAYER,
     f"{LAYER}+gzip": f"{LAYER}+gzip",
@@ -236,10 +237,10 @@ def write_image(
     config = layout.put(CONFIG, _config(base, own, program, architecture))
     blobs = [*base.blobs, *(blob for _, blob, _ in own)]
     manifest = layout.put(
-        MANIFEST,
+        MANIFEST_TYPE,
         {
             "schemaVersion": 2,
-            "mediaType": MANIFEST,
+            "mediaType": MANIFEST_TYPE,
             "config": config.descriptor(),
             "layers": [blob.descriptor() for blob in blobs],
             **({"annotations": _origin(base)} if base.name else {}),
@@ -257,18 +258,14 @@ def write_image(
 def _for_docker(config: Blob, layers: Sequence[Blob], reference: Reference) -> dict[str, object]:
     """Return what `docker load` reads in place of the index."""
     return {
-        "Config": _place(config.digest),
+        "Config": blob_path(config.digest),
         "RepoTags": [reference.familiar],
-        "Layers": [_place(blob.digest) for blob in layers],
+        "Layers": [blob_path(blob.digest) for blob in layers],
     }
 
 
 def _json(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
-
-
-def _place(digest: str) -> str:
-    return f"blobs/{digest.replace(':', '/')}"
 
 
 def _origin(base: Base) -> dict[str, str]:
@@ -395,7 +392,7 @@ class _Layout:
         """Add a blob of JSON."""
         data = _json(value)
         blob = Blob(media=media, digest=f"sha256:{hashlib.sha256(data).hexdigest()}", size=len(data))
-        self.add(_place(blob.digest), data)
+        self.add(blob_path(blob.digest), data)
         return blob
 
     def copy(self, blob: Blob, base: Base) -> None:
@@ -410,7 +407,7 @@ class _Layout:
                 raise ChecksumError(
                     f"{base.name}: a layer has {content.digest}, but {blob.digest} is what it should be"
                 )
-            called.append(_place(blob.digest))
+            called.append(blob_path(blob.digest))
         self._there.add(blob.digest)
 
     def layer(self, layer: Layer, level: int) -> tuple[Blob, str]:
@@ -422,7 +419,7 @@ class _Layout:
                     for file in layer.files:
                         process.check()
                         _add(tar, file)
-            called.append(_place(content.digest))
+            called.append(blob_path(content.digest))
         return Blob(media=f"{LAYER}+gzip", digest=content.digest, size=content.size), plain.digest
 
     def end(self) -> None:

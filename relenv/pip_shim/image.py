@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from .contents import Contents, Gathered, gather, names_in
-from .packing import LAYOUT, MANIFEST, DamagedError, Difference, NotABundleError, Peeked, damage_named, plain
+from .packing import LAYOUT, MANIFEST, DamagedError, Difference, NotABundleError, Peeked, blob_path, damage_named, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,7 +54,7 @@ class Blob:
     @property
     def name(self) -> str:
         """Its path in the layout."""
-        return f"blobs/{self.digest.replace(':', '/')}"
+        return blob_path(self.digest)
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,11 @@ class Difference:
     what: str
 
 
+def blob_path(digest: str) -> str:
+    """Return where in an image layout the blob of a digest is."""
+    return f"blobs/{digest.replace(':', '/')}"
+
+
 class Form(enum.Enum):
     """How a bundle is packed."""
 
