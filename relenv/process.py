@@ -35,7 +35,7 @@ class CommandError(Exception):
     """
 
     def __init__(self, argv: Sequence[str], status: int, tail: str) -> None:
-        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit {status}"
+        how = f"killed by {_called(-status)}" if status < 0 else f"exit {status}"
         super().__init__(f"{argv[0]} failed ({how})\n{tail}")
         self.argv, self.status, self.tail, self.how = list(argv), status, tail, how
 
@@ -56,6 +56,14 @@ class CommandError(Exception):
             return disk_full(f"{what} in {place}")
         words = " ".join(self.argv[:2])
         return BuildError(f"{what}: {words} failed ({self.how})", detail=self.tail, hint=hint)
+
+
+def _called(number: int) -> str:
+    """Return the name of a signal; most of those for real time have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 class OverdueError(CommandError):

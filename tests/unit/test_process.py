@@ -77,3 +77,10 @@ def test_what_a_command_says_that_is_run_alone_is_told(tmp_path: Path) -> None:
     with pytest.raises(process.OverdueError) as caught:
         process.run(["sh", "-c", "echo so; sleep 99"], cwd=tmp_path, alone=True, limit=0.5)
     assert caught.value.tail == "so"
+
+
+@pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (35, "signal 35")])
+def test_what_ended_a_command_is_told(number: int, name: str) -> None:
+    with pytest.raises(process.CommandError, match=rf"^sh failed \(killed by {name}\)\n$") as caught:
+        process.run(["sh", "-c", f"kill -{number} $$"])
+    assert caught.value.status == -number
