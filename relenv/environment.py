@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import glob
 import itertools
 import os
 import shutil
-import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from configparser import Error as ConfigError
 from configparser import RawConfigParser
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
@@ -29,7 +26,7 @@ from relenv.pip_errors import refusal
 from relenv.pip_shim.adopt import is_whole
 from relenv.pip_shim.repair import Deed, libraries
 from relenv.pip_shim.repair import repair as put_in_order
-from relenv.store import remove_tree
+from relenv.store import held, remove_tree
 from relenv.ui import slowly
 
 if TYPE_CHECKING:
@@ -85,74 +82,26 @@ def create(
     root = Path(os.path.abspath(root))  # noqa: PTH100 - a symlink that the user named stays
     if not force:
         refuse_occupied(root)
-    try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        workplace = _workplace(root)
-        stem = f".{root.name[:50]}."  # what leaves room for the rest
-        _sweep(workplace, stem)
-        partial = Path(tempfile.mkdtemp(prefix=stem, suffix=PART, dir=workplace))
-        lock = hold(partial)
-    except OSError as error:
-        raise OutputError(f"{root} cannot be created: {error.strerror}") from error
-    try:
-        with slowly(ui, f"Copying Python {interpreter.version} to {root}"):
-            copy_tree(interpreter.root, partial, share=share)
-        partial.chmod(0o755)
-        fill(Environment(root=partial, interpreter=interpreter))
-        _put(partial, root, force=force, ui=ui)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            refuse_occupied(root, but=partial)
-        full = error.errno in FULL
-        hint = "make room, or choose a place on another disk" if full else ""
-        raise OutputError(f"{root} cannot be created: {error.strerror}", hint=hint) from error
-    finally:
-        remove_tree(partial)
-        os.close(lock)
+    with ExitStack() as stack:
+        try:
+            root.parent.mkdir(parents=True, exist_ok=True)
+            stem = f".{root.name[:50]}."  # what leaves room for the rest
+            partial = stack.enter_context(held(_workplace(root), stem, lambda path: path.mkdir(mode=0o700)))
+        except OSError as error:
+            raise OutputError(f"{root} cannot be created: {error.strerror}") from error
+        try:
+            with slowly(ui, f"Copying Python {interpreter.version} to {root}"):
+                copy_tree(interpreter.root, partial, share=share)
+            partial.chmod(0o755)
+            fill(Environment(root=partial, interpreter=interpreter))
+            _put(partial, root, force=force, ui=ui)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                refuse_occupied(root, but=partial)
+            full = error.errno in FULL
+            hint = "make room, or choose a place on another disk" if full else ""
+            raise OutputError(f"{root} cannot be created: {error.strerror}", hint=hint) from error
     return Environment(root=root, interpreter=interpreter)
-
-
-PART = ".part"
-YOUNG = 60.0
-"""Seconds for which what nobody holds may belong to somebody who is about to hold it."""
-
-
-def hold(partial: Path) -> int:
-    """Open a directory and lock it for as long as it is open: flock(2) ends with its process."""
-    lock = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
-    with suppress(OSError):  # not every file system has locks
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return lock
-
-
-def is_held(folder: Path) -> bool:
-    """Tell whether a process holds a directory; those of other containers have numbers that say nothing here."""
-    try:
-        lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # not every file system has locks
-        return False
-    finally:
-        os.close(lock)
-    return False
-
-
-def _sweep(folder: Path, stem: str) -> None:
-    """Remove what was left of environments of some name by runs that were killed."""
-    for stale in folder.glob(f"{glob.escape(stem)}*{PART}"):
-        with suppress(OSError):
-            lock = os.open(stale, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if time.time() - stale.stat().st_ctime > YOUNG:
-                    remove_tree(stale)
-            finally:
-                os.close(lock)
 
 
 def _workplace(root: Path) -> Path:

@@ -63,7 +63,7 @@ KINDS = (
     Kind(name="interpreters, fetched", pattern=re.compile(r"store/(fetched-[^/]+)")),
     Kind(name="interpreters, as tarballs", pattern=re.compile(r"store/(tarball-[^/]+)"), planned=True),
     Kind(name="libraries and their like", pattern=re.compile(STORED), planned=True),
-    Kind(name="left over", pattern=re.compile(r"store/\.([^/]+)\.\d+\.part"), waste=True),
+    Kind(name="left over", pattern=re.compile(r"store/\.([^/]+)\.\w+\.part"), waste=True),
     Kind(
         name="toolchains",
         pattern=re.compile(r"toolchains/(([^/]+?)(-tools-\w+)?)"),

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import json
 import os
 import re
 import secrets
 import shutil
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ from relenv import process
 from relenv.errors import CacheError, OutputError, naming
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from relenv.ui import Ui
 
@@ -323,6 +324,86 @@ def put_in_place(partial: Path, into: Path) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+PART = ".part"
+TOKEN = 8
+"""Letters that tell the names of what is beside a place apart; numbers of processes are the same in two containers."""
+
+
+@contextmanager
+def held(folder: Path, stem: str, make: Callable[[Path], object]) -> Iterator[Path]:
+    """Give something new that nobody else takes away; afterwards it is gone, if it has not been moved to its place.
+
+    What runs that were killed have left of the same stem goes at once.
+
+    Args:
+        folder: where.
+        stem: how its name begins.
+        make: makes it, a file or a directory.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path = partial_name(folder, stem)
+    with ExitStack() as stack:
+        try:
+            stack.callback(os.close, _made(path, make))
+            yield path
+        finally:
+            with suppress(OSError):  # it goes with the next run then
+                remove_tree(path)
+
+
+def partial_name(folder: Path, stem: str) -> Path:
+    """Return a name that is free; what has such a one goes if nobody holds it, in whichever container that may be."""
+    for stale in folder.glob(f"{glob.escape(stem)}{'?' * TOKEN}{PART}"):
+        with suppress(OSError):  # somebody holds it, or the file system has no locks, and then nobody can tell
+            lock = os.open(stale, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove_tree(stale)
+            finally:
+                os.close(lock)
+    return folder / f"{stem}{secrets.token_hex(TOKEN // 2)}{PART}"
+
+
+def _made(path: Path, make: Callable[[Path], object]) -> int:
+    """Make something and hold it; again, where somebody has tidied up between the one and the other."""
+    while True:
+        make(path)
+        try:
+            lock = hold(path)
+        except FileNotFoundError:
+            continue
+        if path.exists():
+            return lock
+        os.close(lock)
+
+
+def hold(path: Path) -> int:
+    """Open a file or directory and lock it for as long as it is open: flock(2) ends with its process."""
+    lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    with suppress(OSError):  # not every file system has locks
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def is_held(folder: Path) -> bool:
+    """Tell whether a process holds a directory; those of other containers have numbers that say nothing here."""
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # not every file system has locks
+        return False
+    finally:
+        os.close(lock)
+    return False
 
 
 def try_writing(folder: Path, *, hint: str) -> None:

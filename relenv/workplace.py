@@ -7,9 +7,8 @@ import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from relenv.environment import hold, is_held
 from relenv.process import alive
-from relenv.store import remove_tree
+from relenv.store import hold, is_held, remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

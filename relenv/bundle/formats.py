@@ -16,14 +16,13 @@ from relenv import process
 from relenv.bundle import zstandard
 from relenv.bundle.archive import Pack, plain_mode, walk, write_zip
 from relenv.bundle.made import Written, look
-from relenv.bundle.output import beside, fresh, is_special, writing
+from relenv.bundle.output import fresh, is_special, partial_of
 from relenv.bundle.tar import add, gzipping
 from relenv.checksums import sha256_of
 from relenv.environment import copy_tree
 from relenv.errors import ConfigError, OutputError
 from relenv.manifest import MANIFEST
 from relenv.pip_shim.packing import seal_of
-from relenv.store import remove_tree
 from relenv.texts import template
 from relenv.ui import working
 
@@ -203,14 +202,10 @@ def _write_tar(job: Job, out: BinaryIO) -> None:
 
 def _dir(job: Job, path: Path) -> None:
     refuse("dir", path)
-    partial = beside(path)
-    with working(job.ui, f"Copying to {path}"), writing(path):
-        try:
-            copy_tree(job.tree, partial)
-            _plain_modes(partial)
-            partial.rename(path)
-        finally:
-            remove_tree(partial)
+    with working(job.ui, f"Copying to {path}"), partial_of(path, Path.mkdir) as partial:
+        copy_tree(job.tree, partial)
+        _plain_modes(partial)
+        partial.rename(path)
 
 
 def _plain_modes(root: Path) -> None:

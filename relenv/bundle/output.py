@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import glob
 import os
 import re
 from contextlib import contextmanager, suppress
@@ -11,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relenv.errors import OutputError
-from relenv.process import alive
-from relenv.store import put_in_place, remove_tree
+from relenv.store import held, partial_name, put_in_place
 from relenv.ui import slowly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from io import BufferedRandom
 
     from relenv.bundle.config import AppConfig
@@ -45,13 +43,19 @@ def is_special(path: Path) -> bool:
 
 
 def beside(path: Path) -> Path:
-    """Return where to write what is to be renamed to `path`; what killed processes have left there goes."""
-    for stale in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        pid = stale.name.removesuffix(".part").rpartition(".")[2]
-        if pid.isdigit() and not alive(int(pid)):
-            with suppress(OSError):
-                remove_tree(stale)
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Return where to make what is to be renamed to `path`, under a lock for that; see `store.partial_name`."""
+    return partial_name(path.parent, f".{path.name}.")
+
+
+@contextmanager
+def partial_of(path: Path, make: Callable[[Path], object]) -> Iterator[Path]:
+    """Give what is to be renamed to `path`: a file or a directory, as `make` makes it; see `store.held`.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with writing(path), held(path.parent, f".{path.name}.", make) as partial:
+        yield partial
 
 
 @contextmanager
@@ -85,15 +89,14 @@ def fresh(into: Path, *, mode: int = 0o666) -> Iterator[BufferedRandom]:
     Raises:
         OutputError: it cannot be written.
     """
-    partial = beside(into)
-    with writing(into):
-        try:
-            with open(partial, "w+b", opener=lambda path, flags: os.open(path, flags, mode)) as out:
-                yield out
-            put_in_place(partial, into)
-        finally:
-            with suppress(OSError):
-                partial.unlink()
+
+    def make(path: Path) -> None:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+
+    with partial_of(into, make) as partial:
+        with partial.open("r+b") as out:
+            yield out
+        put_in_place(partial, into)
 
 
 @contextmanager

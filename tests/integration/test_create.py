@@ -18,7 +18,6 @@ import pytest
 from conftest import AWKWARD, elsewhere, own_disk, say
 from wheels import make_wheel
 
-from relenv import environment as environments
 from relenv.environment import create
 from relenv.interpreter import Interpreter
 from relenv.manifest import MANIFEST
@@ -144,20 +143,15 @@ def test_packages_may_follow_options(relenv: Relenv, interpreter: Path, tmp_path
     assert refused.code == 2
 
 
-def test_what_a_killed_one_left_is_taken_away(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_killed_one_left_is_taken_away(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
     small = tmp_path_factory.mktemp("small")
     (small / MANIFEST).touch()
     made = Interpreter(root=small, version="3.13.15", triplet="x86_64-linux-gnu", key="")
-    left, held, other = (tmp_path / f".{name}.part" for name in ("env.killed", "env.held", "other.killed"))
+    left, held, other = (tmp_path / f".{name}.part" for name in ("env.killed01", "env.held0123", "other.killed"))
     for path in (left, held, other):
         path.mkdir()
     lock = os.open(held, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    create(made, tmp_path / "env", force=True)
-    assert left.is_dir()  # so young, it may be somebody's who has not locked it yet
-    monkeypatch.setattr(environments, "YOUNG", -1)
     create(made, tmp_path / "env", force=True)
     os.close(lock)
     assert {path.name for path in tmp_path.iterdir()} == {"env", held.name, other.name}

@@ -11,14 +11,18 @@ import pytest
 
 from relenv.bundle.config import AppConfig
 from relenv.bundle.formats import refuse, refuse_name
-from relenv.bundle.output import in_turn
+from relenv.bundle.output import fresh, in_turn
 from relenv.bundle.page import refuse_page
 from relenv.errors import ConfigError, OutputError, UsageError
-from relenv.store import try_writing
+from relenv.store import held, hold, partial_name, try_writing
 from relenv.ui import open_ui
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+GONE = 2**22 + 1
+"""No process has this number (proc(5), pid_max)."""
 
 
 def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
@@ -119,6 +123,60 @@ def test_who_writes_into_a_directory_waits_for_its_turn(tmp_path: Path) -> None:
     assert done == ["first", "second"]
     with in_turn(tmp_path / "gone", open_ui(quiet=True)):  # whoever writes there says so
         pass
+
+
+def test_two_that_write_at_once_do_not_get_in_each_others_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # in two containers, processes may have the same number, and the other's may be nobody's here
+    page = tmp_path / "page.html"
+    with fresh(page) as first:
+        first.write(b"first")
+        monkeypatch.setattr(os, "getpid", lambda: GONE)
+        with fresh(page) as second:
+            second.write(b"second, which is longer")
+            monkeypatch.undo()
+            with fresh(page) as third:
+                third.write(b"third")
+            assert page.read_bytes() == b"third"
+        assert page.read_bytes() == b"second, which is longer"
+    assert page.read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_what_a_killed_one_left_goes_and_what_is_held_stays(tmp_path: Path) -> None:
+    names = (
+        ".it.zip.0123abcd.part",
+        ".it.zip.4567cdef.part",
+        ".it.zip.mine.part",
+        ".it.zip.01234567",
+        ".other.01234567.part",
+    )
+    left, ours, *others = (tmp_path / name for name in names)
+    for path in (left, ours, *others):
+        path.touch()
+    lock = hold(ours)
+    with fresh(tmp_path / "it.zip"):
+        assert not left.exists()
+        assert all(path.exists() for path in (ours, *others))
+    os.close(lock)
+    with fresh(tmp_path / "it.zip"):
+        assert not ours.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"it.zip", *(path.name for path in others)}
+
+
+def test_what_is_taken_away_before_it_is_held_is_made_again(tmp_path: Path) -> None:
+    made: list[Path] = []
+
+    def make(path: Path) -> None:
+        path.mkdir()
+        made.append(path)
+        if len(made) == 1:
+            partial_name(tmp_path, ".it.")
+
+    with held(tmp_path, ".it.", make) as path:
+        assert made == [path, path]
+        partial_name(tmp_path, ".it.")
+        assert path.is_dir()
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_directory_that_is_missing_is_called_so(tmp_path: Path) -> None:

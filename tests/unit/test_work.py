@@ -6,8 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from relenv import workplace as workplaces
-from relenv.environment import hold
-from relenv.store import open_cache
+from relenv.store import hold, open_cache
 from relenv.workplace import LONGEST, temporary, workplace
 
 if TYPE_CHECKING:
