@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -102,3 +103,11 @@ def test_test_files_have_names_of_their_own() -> None:
     tests = ROOT.parent / "tests"
     names = Counter(path.name for place in ("unit", "integration") for path in (tests / place).glob("*.py"))
     assert {name for name, count in names.items() if count > 1} <= {"conftest.py"}
+
+
+def test_the_map_for_newcomers_has_every_unit_and_no_other() -> None:
+    text = (ROOT.parent / "docs/code.md").read_text(encoding="utf-8")
+    for name in RANK.keys() - {"__main__"}:
+        assert f"`{name}`" in text, name
+    for path in re.findall(r"`((?:relenv|tests|templates)/[^`]+|\.ci/run)`", text):
+        assert (ROOT.parent / path).exists(), path
