@@ -25,7 +25,7 @@ from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link,
 from relenv.bundle.locks import find_lock, is_flat, pylock_of, read_lock, workspace_sources
 from relenv.bundle.made import Bundle, Written
 from relenv.bundle.members import build_members
-from relenv.bundle.output import file_name, in_turn, is_folder, target_of
+from relenv.bundle.output import file_name, in_turn, is_folder, target_of, try_making
 from relenv.bundle.prune import MAX, NONE, compile_for, kept
 from relenv.bundle.symbols import drop_debugging
 from relenv.bundle.trial import smoke, try_scripts
@@ -34,7 +34,7 @@ from relenv.bundle.uniform import install
 from relenv.bundle.unstarted import Ground
 from relenv.bundle.wheel import Wheel, build_wheel, builders_for, compiler_environ, here, marker_environment
 from relenv.environment import Environment, copy_tree, installed, pip_environ
-from relenv.errors import BuildError, CheckError, ConfigError, OutputError, UsageError
+from relenv.errors import BuildError, CheckError, ConfigError, UsageError
 from relenv.manifest import MANIFEST
 from relenv.obtain import obtain_interpreter
 from relenv.relocate.bytecode import CACHE
@@ -261,11 +261,7 @@ def _prepare_output(config: AppConfig) -> None:
     refuse_name(config)
     hint = "choose another place with --output"
     if is_folder(config):
-        try:
-            Path(config.output).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{config.output} cannot be created: {error.strerror}", hint=hint) from error
-        try_writing(Path(config.output), hint=hint)
+        try_making(Path(config.output), hint=hint)
     else:
         refuse(config.formats[0], Path(config.output))
         try_writing(Path(config.output).parent, hint=hint)

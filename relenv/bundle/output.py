@@ -6,15 +6,16 @@ import fcntl
 import os
 import re
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relenv.errors import OutputError
-from relenv.store import held, partial_name, put_in_place
+from relenv.store import held, partial_name, put_in_place, try_writing
 from relenv.ui import slowly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from io import BufferedRandom
 
     from relenv.bundle.config import AppConfig
@@ -58,12 +59,56 @@ def partial_of(path: Path, make: Callable[[Path], object]) -> Iterator[Path]:
         yield partial
 
 
+def try_making(folder: Path, *, hint: str) -> None:
+    """Try before minutes of work whether a directory can be made, and written to; if it is not there, none stays.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    missing = _missing(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try_writing(folder, hint=hint)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be created: {error.strerror}", hint=hint) from error
+    finally:
+        _unmake(missing)
+
+
+def _missing(folder: Path) -> list[Path]:
+    """Return what there is to make for a directory, itself and those above it."""
+    return list(takewhile(lambda one: not os.path.lexists(one), (folder, *folder.parents)))
+
+
+def _unmake(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # something is in it
+            folder.rmdir()
+
+
 @contextmanager
 def in_turn(folder: Path, ui: Ui) -> Iterator[None]:
     """Have a directory to oneself while all of a bundle is put there; another relenv waits, whatever its cache is.
 
-    Two bundles of one name, in several formats, are then there as the one or as the other.
+    Two bundles of one name, in several formats, are then there as the one or as the other. If it is not there it is
+    made, and goes again if nothing could be put there.
+
+    Raises:
+        OutputError: it cannot be made.
     """
+    missing = _missing(folder)
+    try:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with _turn(folder, ui):
+            yield
+    except BaseException:
+        _unmake(missing)
+        raise
+
+
+@contextmanager
+def _turn(folder: Path, ui: Ui) -> Iterator[None]:
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:  # not every directory can be read; what is written says what else is the matter

@@ -101,8 +101,11 @@ def test_a_project_that_cannot_be_bundled(  # noqa: PLR0917
     data: Path,
     tmp_path: Path,
 ) -> None:
-    failed(relenv("bundle", sample(name), "-o", tmp_path / "it.zip", check=False), code, *words)
-    assert not list(tmp_path.glob("*.zip"))
+    project = sample(name)
+    before = sorted(tmp_path.iterdir())
+    for place in ("it.zip", f"new/sub{os.sep}"):
+        failed(relenv("bundle", project, "-o", f"{tmp_path}/{place}", check=False), code, *words)
+        assert sorted(tmp_path.iterdir()) == before
     assert list((data / "work").glob("bundle-*")) == []
 
 
@@ -186,6 +189,8 @@ def test_a_full_disk(relenv: Relenv, interpreter: Path, sample: Callable[[str], 
     small = tmp_path / "small"
     with own_disk(small, "size=2m"):
         outcome = relenv("bundle", sample("backend-flit-core"), "-o", small / "it.zip", check=False)
+        failed(outcome, 10, "No space left on device")
+        outcome = relenv("bundle", tmp_path / "projects/backend-flit-core", "-o", f"{small}/new/sub/", check=False)
         failed(outcome, 10, "No space left on device")
         assert list(small.iterdir()) == []
         outcome = relenv("toolchain", "download", env={"RELENV_DATA": str(small / "data")}, check=False)

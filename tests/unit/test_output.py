@@ -11,7 +11,7 @@ import pytest
 
 from relenv.bundle.config import AppConfig
 from relenv.bundle.formats import refuse, refuse_name
-from relenv.bundle.output import fresh, in_turn
+from relenv.bundle.output import fresh, in_turn, try_making
 from relenv.bundle.page import refuse_page
 from relenv.errors import ConfigError, OutputError, UsageError
 from relenv.store import held, hold, partial_name, try_writing
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+QUIET = open_ui(quiet=True)
 GONE = 2**22 + 1
 """No process has this number (proc(5), pid_max)."""
 
@@ -111,18 +112,56 @@ def test_who_writes_into_a_directory_waits_for_its_turn(tmp_path: Path) -> None:
     done: list[str] = []
 
     def second() -> None:
-        with in_turn(tmp_path, open_ui(quiet=True)):
+        with in_turn(tmp_path, QUIET):
             done.append("second")
 
     other = threading.Thread(target=second)
-    with in_turn(tmp_path, open_ui(quiet=True)):
+    with in_turn(tmp_path, QUIET):
         other.start()
         other.join(0.3)
         done.append("first")
     other.join()
     assert done == ["first", "second"]
-    with in_turn(tmp_path / "gone", open_ui(quiet=True)):  # whoever writes there says so
-        pass
+
+
+@pytest.mark.parametrize("error", [OutputError("full"), KeyboardInterrupt()])
+def test_a_directory_is_made_for_what_is_put_there_and_goes_with_it(tmp_path: Path, error: BaseException) -> None:
+    folder = tmp_path / "new/sub"
+
+    def put(*names: str) -> None:
+        with in_turn(folder, QUIET):
+            for name in names:
+                (folder / name).touch()
+            if names != ("it.zip",):
+                raise error
+
+    (tmp_path / "there").mkdir()
+    with pytest.raises(type(error)):
+        put()
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    with pytest.raises(type(error)):
+        put("it.zip", "it.run")
+    assert sorted(path.name for path in folder.iterdir()) == ["it.run", "it.zip"]  # what is in there may be somebody's
+    folder = tmp_path / "there"
+    with pytest.raises(type(error)):
+        put()
+    assert folder.is_dir()
+    folder = tmp_path / "other/sub"
+    put("it.zip")
+    assert (folder / "it.zip").exists()
+
+
+def test_what_cannot_be_made_is_told_before_and_nothing_is_made_for_that(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "new/sub", tmp_path, tmp_path / "."):
+        try_making(folder, hint="")
+    for name in ("file", "file/below/it"):
+        with pytest.raises(OutputError, match=f"^{tmp_path}/{name} cannot be created: (Not a dir|File ex)") as caught:
+            try_making(tmp_path / name, hint="choose another place")
+        assert caught.value.hint == "choose another place"
+        with pytest.raises(OutputError, match=f"cannot write {tmp_path}/{name}: "), in_turn(tmp_path / name, QUIET):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_two_that_write_at_once_do_not_get_in_each_others_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
