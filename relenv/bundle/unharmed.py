@@ -14,7 +14,7 @@ from relenv.errors import CacheError
 from relenv.store import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from relenv.interpreter import Interpreter
@@ -96,7 +96,7 @@ def untouched(cache: Cache, interpreter: Interpreter, tree: Path) -> Iterator[li
     finally:
         after = _listing(tree)
         new += sorted(after.keys() - before.keys())
-        _remove_new(tree, before)
+        _remove(tree, new, before)
         changed = _changed(before, after)
         _discard(cache, interpreter, {name: before[name] for name in changed})
     if changed and not interpreter.root.is_dir():
@@ -105,10 +105,11 @@ def untouched(cache: Cache, interpreter: Interpreter, tree: Path) -> Iterator[li
         raise TouchedError(changed)
 
 
-def _remove_new(tree: Path, before: Listing) -> None:
-    while new := _listing(tree).keys() - before.keys():  # a directory shows once it is empty
+def _remove(tree: Path, new: Collection[str], before: Listing) -> None:
+    while new:
         for name in new:
             remove_tree(tree / name)
+        new = _listing(tree).keys() - before.keys()  # a directory shows once it is empty
 
 
 def _listing(root: Path) -> Listing:
