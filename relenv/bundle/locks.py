@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urldefrag, urlsplit, urlunsplit
 
 import tomli_w
-from packaging.markers import InvalidMarker, Marker
+from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.pylock import Pylock, PylockValidationError
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
@@ -48,7 +48,7 @@ class Need:
     """With a marker, and a range of versions, as far as there are any."""
     version: str = ""
     """The one version that is meant, if the lock says so."""
-    marker: str = ""
+    marker: Marker | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Entry:
     hashes: tuple[str, ...] = ()
     """`sha256:...` of each file that may be installed, by all the algorithms that the lock has."""
     needs: tuple[Need, ...] = ()
-    markers: tuple[str, ...] = ()
+    markers: tuple[Marker, ...] = ()
     """One of which must hold; none for always."""
     extras: frozenset[str] = frozenset()
     """The extras that this entry adds to that of the same name without."""
@@ -71,6 +71,15 @@ class Entry:
     """Whether that is a directory of this machine: nothing is downloaded, and nobody makes hashes of it."""
     folder: str = ""
     """A directory in which the files lie, in place of an index."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no lock has where a text belongs: while it is read, that is damage; later, nobody expects it.
+
+        Raises:
+            TypeError: something is no text.
+        """
+        if not all(isinstance(one, str) for one in (self.version, *self.hashes)):
+            raise TypeError(f"{self.name}: its version and hashes are no texts")
 
     @property
     def strong(self) -> list[str]:
@@ -184,16 +193,7 @@ def read_lock(
     form = _format_of(path)
     if form is None:
         return _requirements(path, requirements, environment)
-    try:
-        with path.open("rb") as file:
-            data = tomllib.load(file)
-        entries = list(form.read(data, path.parent.absolute()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}", hint=f"`{form.renew}` makes it anew") from error
-    except PylockValidationError as error:
-        raise ConfigError(f"{path}: {error}", hint=f"`{form.renew}` makes it anew") from error
-    except (LookupError, TypeError, AttributeError, InvalidRequirement, InvalidMarker) as error:
-        raise ConfigError(f"{path} makes no sense ({error})", hint=f"`{form.renew}` makes it anew") from error
+    data, entries = _entries(path, form)
     defaults = data.get("default-groups", ()) if form.flat else ()
     sets = {"extras": _normal(extras), "dependency_groups": _normal([*groups, *defaults])}
     if form.flat:
@@ -203,10 +203,36 @@ def read_lock(
     walk = _Walk(
         path=path, renew=form.renew, passed=passed, own=own, entries=entries, environment=environment, sets=sets
     )
-    chosen = walk.all(requirements) if form.flat else walk.reach(requirements)
+    try:
+        chosen = walk.all(requirements) if form.flat else walk.reach(requirements)
+    except (UndefinedComparison, UndefinedEnvironmentName) as error:  # of markers, which are in order as such
+        raise _nonsense(path, form, error) from error
     # beside an sdist that was unpacked they are not there: uv would stop at that, though an index may have the files
     folders = {one.folder for one in chosen if one.folder and Path(one.folder).is_dir()}
     return Dependencies.of([entry.line() for entry in chosen], folders=folders)
+
+
+def _entries(path: Path, form: Format) -> tuple[dict[str, Any], list[Entry]]:
+    """Read a lock.
+
+    Raises:
+        ConfigError: it is damaged, or of a kind that is not known.
+    """
+    try:
+        with path.open("rb") as file:
+            data = tomllib.load(file)
+        return data, list(form.read(data, path.parent.absolute()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", hint=f"`{form.renew}` makes it anew") from error
+    except PylockValidationError as error:
+        raise ConfigError(f"{path}: {error}", hint=f"`{form.renew}` makes it anew") from error
+    except (LookupError, TypeError, AttributeError, ValueError) as error:  # also markers, requirements, names of files
+        raise _nonsense(path, form, error) from error
+
+
+def _nonsense(path: Path, form: Format, error: Exception) -> ConfigError:
+    why = " ".join(str(error).split())  # packaging draws below a marker where it is wrong
+    return ConfigError(f"{path} makes no sense ({why})", hint=f"`{form.renew}` makes it anew")
 
 
 def _refuse_foreign(path: Path, data: Mapping[str, Any], environment: Mapping[str, str]) -> None:
@@ -304,16 +330,11 @@ class _Walk:
         # poetry says by this which extras of the project want a package; PEP 751 knows no such name
         wanted = ("", *self.sets["extras"])
         return not entry.markers or any(
-            Marker(one).evaluate({**values, "extra": extra}, context="lock_file")
-            for one in entry.markers
-            for extra in wanted
+            one.evaluate({**values, "extra": extra}, context="lock_file") for one in entry.markers for extra in wanted
         )
 
-    def _applies(self, marker: str, extras: Iterable[str]) -> bool:
-        if not marker:
-            return True
-        parsed = Marker(marker)
-        return any(parsed.evaluate({**self.environment, "extra": extra}) for extra in ("", *extras))
+    def _applies(self, marker: Marker | None, extras: Iterable[str]) -> bool:
+        return not marker or any(marker.evaluate({**self.environment, "extra": extra}) for extra in ("", *extras))
 
     def _stale(self, why: str) -> ConfigError:
         return ConfigError(
@@ -338,7 +359,7 @@ def _need(requirement: Requirement) -> Need:
         name=canonicalize_name(requirement.name),
         extras=frozenset(map(canonicalize_name, requirement.extras)),
         requirement=requirement,
-        marker=str(requirement.marker or ""),
+        marker=requirement.marker,
     )
 
 
@@ -355,7 +376,7 @@ def _pylock(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
             name=package.name,
             version=_pylock_version(package),
             hashes=_pylock_hashes(package),
-            markers=(str(package.marker),) if package.marker else (),
+            markers=(package.marker,) if package.marker else (),
             direct=_pylock_direct(package, folder),
             tree=package.directory is not None,
             folder=str((folder / local).parent.resolve()) if local else "",
@@ -415,7 +436,7 @@ def _uv(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
                 *map(_uv_need, package.get("dependencies", ())),
                 *(_uv_need(one, extra) for extra, some in extras.items() for one in some),
             ),
-            markers=tuple(package.get("resolution-markers", ())),
+            markers=tuple(map(Marker, package.get("resolution-markers", ()))),
             direct=_uv_direct(source, folder),
             tree=any(kind in source for kind in UV_TREES),
             folder=str((folder / source["registry"]).resolve()) if _is_path(source.get("registry", "")) else "",
@@ -428,7 +449,7 @@ def _uv_need(one: Mapping[str, Any], extra: str = "") -> Need:
         name=canonicalize_name(one["name"]),
         extras=_normal(one.get("extra", ())),
         version=one.get("version", ""),
-        marker=" and ".join(markers),
+        marker=Marker(" and ".join(markers)) if markers else None,
     )
 
 
@@ -471,7 +492,7 @@ def _poetry(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
                 for one in (some if isinstance(some, list) else [some])
             ),
             # one for each group, or one for all
-            markers=tuple(markers.values()) if isinstance(markers, dict) else (markers,) if markers else (),
+            markers=tuple(map(Marker, markers.values() if isinstance(markers, dict) else [markers] if markers else [])),
             direct=_poetry_direct(source, folder),
             tree=tree,
         )
@@ -479,8 +500,11 @@ def _poetry(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
 
 def _poetry_need(name: str, one: str | Mapping[str, Any]) -> Need:
     table = one if isinstance(one, dict) else {}
+    marker = table.get("markers")
     return Need(
-        name=canonicalize_name(name), extras=_normal(table.get("extras", ())), marker=table.get("markers", "") or ""
+        name=canonicalize_name(name),
+        extras=_normal(table.get("extras", ())),
+        marker=Marker(marker) if marker else None,
     )
 
 
@@ -510,7 +534,7 @@ def _pdm(data: Mapping[str, Any], folder: Path) -> Iterator[Entry]:
             version=package.get("version", ""),
             hashes=tuple(file["hash"] for file in package.get("files", ()) if "hash" in file),
             needs=tuple(_need(Requirement(text)) for text in package.get("dependencies", ())),
-            markers=(package["marker"],) if package.get("marker") else (),
+            markers=(Marker(package["marker"]),) if package.get("marker") else (),
             extras=_normal(package.get("extras", ())),
             direct=_pdm_direct(package, folder),
             tree="path" in package and (folder / package["path"]).is_dir(),

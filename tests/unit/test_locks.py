@@ -448,6 +448,15 @@ def test_a_list_must_have_what_extras_ask_for(tmp_path: Path) -> None:
         ("pdm.lock", "[metadata]\nlock_version = '3'"),
         ("pylock.toml", "lock-version = '1.0'"),
         ("pylock.toml", "lock-version = '7.0'\ncreated-by = 'x'\npackages = []"),
+        ("uv.lock", UV.replace("python_full_version >= '3.12'", "bogus")),
+        ("uv.lock", UV.replace("sys_platform == 'win32'", "python_version >")),
+        ("uv.lock", UV.replace("sys_platform == 'win32'", "'i18n' in extras")),
+        ("uv.lock", UV.replace("python_full_version >= '3.12'", "sys_platform ~= 'x'")),
+        ("uv.lock", UV.replace(f'"{A}"', "1")),
+        ("poetry.lock", POETRY.replace('groups = ["main"]', 'groups = ["main"]\nmarkers = "python_version >"', 1)),
+        ("poetry.lock", POETRY.replace('extra == \\"i18n\\"', "bogus")),
+        ("poetry.lock", POETRY.replace('version = "3.1.6"', "version = 3")),
+        ("pdm.lock", PDM.replace('version = "3.1.6"', 'version = "3.1.6"\nmarker = "bogus"')),
     ],
 )
 def test_a_damaged_or_unknown_lock_is_named(tmp_path: Path, name: str, text: str) -> None:
