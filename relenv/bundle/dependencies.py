@@ -113,8 +113,9 @@ class Dependencies:
 def _content(line: str) -> str:
     """Return what decides what is installed for a requirement: of a file its checksum, wherever it comes from."""
     hashes = re.findall(r"--hash=(\S+)", line)
-    below = "#subdirectory=" in line
-    return line if below or len(hashes) != 1 else f"{name_of(line)} {hashes[0]}"
+    # below a directory there may be several; whether one with a marker is installed is up to the installer
+    more = "#subdirectory=" in line or ";" in line
+    return line if more or len(hashes) != 1 else f"{name_of(line)} {hashes[0]}"
 
 
 @dataclass(frozen=True, kw_only=True)

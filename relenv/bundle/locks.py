@@ -348,8 +348,12 @@ def _fits(need: Need, entry: Entry) -> bool:
         return False
     if need.requirement is None or not entry.version:
         return True
+    return _contains(need.requirement.specifier, entry.version)
+
+
+def _contains(specifier: SpecifierSet, version: str) -> bool:
     try:
-        return need.requirement.specifier.contains(entry.version, prereleases=True)
+        return specifier.contains(version, prereleases=True)
     except InvalidVersion:
         return False
 
@@ -553,36 +557,64 @@ def _pdm_direct(package: Mapping[str, Any], folder: Path) -> str:
 
 
 def _requirements(path: Path, requirements: Sequence[str], environment: Mapping[str, str]) -> Dependencies:
-    """Return a requirements file in which every requirement is pinned and has a hash, as pip-compile writes them."""
-    text = re.sub(r"\\\n", " ", path.read_text(encoding="utf-8"))
-    lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines()]
+    """Return a requirements file in which every requirement is pinned and has a hash, as pip-compile writes them.
+
+    What is not for this machine is not in there, and what is has no marker.
+    """
     pinned: dict[str, Requirement] = {}
-    for line in filter(None, lines):
+    lines: list[str] = []
+    for line in _logical_lines(path):
         if line.startswith("-"):
+            lines.append(line)
             continue
-        words = line.partition(" --hash=")
-        try:
-            requirement = Requirement(words[0])
-        except InvalidRequirement as error:
-            raise ConfigError(f"{path}: {words[0]!r} is no requirement: {error}") from error
-        if not any(kind in STRONG for kind in re.findall(r"--hash=(\w+):", line)):
-            raise ConfigError(
-                f"{path} has no hash for {requirement.name} by {', '.join(STRONG)}",
-                hint="`pip-compile --generate-hashes` writes them, but for repositories and directories",
-            )
-        if not requirement.marker or requirement.marker.evaluate(dict(environment)):
+        requirement, checks = _pin(path, line)
+        if _is_for(environment, requirement, path):
+            requirement.marker = None
             pinned[canonicalize_name(requirement.name)] = requirement
+            lines.append(f"{requirement} {checks}")
     for wanted in map(Requirement, requirements):
         found = pinned.get(canonicalize_name(wanted.name))
-        versions = [one.version for one in found.specifier] if found else []
-        if found is None or (versions and not wanted.specifier.contains(versions[0], prereleases=True)):
+        if found is None or not all(_contains(wanted.specifier, one.version) for one in found.specifier):
             raise ConfigError(
                 f"{path} does not fit the project: it has {found}, which does not fit {wanted}"
                 if found
                 else f"{path} does not fit the project: it lacks {wanted}",
                 hint="`pip-compile --generate-hashes` brings it up to date; lock = none passes it over",
             )
-    return Dependencies(hashed="".join(f"{line}\n" for line in filter(None, lines)))
+    return Dependencies(hashed="".join(f"{line}\n" for line in lines) if pinned else "")
+
+
+def _logical_lines(path: Path) -> list[str]:
+    """Return the lines of a requirements file, those that go on joined, without comments and empty ones."""
+    text = path.read_text(encoding="utf-8")
+    lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in re.sub(r"\\\n", " ", text).splitlines()]
+    return [line for line in lines if line]
+
+
+def _pin(path: Path, line: str) -> tuple[Requirement, str]:
+    """Return what a line of a requirements file asks for, and the rest of it, which is its hashes.
+
+    Raises:
+        ConfigError: it is no requirement, or allows whatever is in the file.
+    """
+    text, _, rest = line.partition(" --hash=")
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        raise ConfigError(f"{path}: {text!r} is no requirement: {error}") from error
+    if not any(kind in STRONG for kind in re.findall(r"--hash=(\w+):", line)):
+        raise ConfigError(
+            f"{path} has no hash for {requirement.name} by {', '.join(STRONG)}",
+            hint="`pip-compile --generate-hashes` writes them, but for repositories and directories",
+        )
+    return requirement, f"--hash={rest}"
+
+
+def _is_for(environment: Mapping[str, str], requirement: Requirement, path: Path) -> bool:
+    try:
+        return not requirement.marker or requirement.marker.evaluate(dict(environment))
+    except (UndefinedComparison, UndefinedEnvironmentName) as error:
+        raise ConfigError(f"{path} makes no sense: {requirement} ({error})") from error
 
 
 # --- writing ----------------------------------------------------------------------------------------------

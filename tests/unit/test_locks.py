@@ -12,6 +12,7 @@ from packaging.markers import default_environment
 from packaging.pylock import Pylock
 
 from relenv.bundle.assemble import _refuse_holes
+from relenv.bundle.dependencies import Dependencies
 from relenv.bundle.locks import find_lock, pylock_of, read_lock, workspace_sources
 from relenv.errors import ConfigError
 
@@ -493,9 +494,21 @@ def test_of_requirements_with_markers_those_count_that_hold(tmp_path: Path) -> N
     ]
     for text in ("\n".join(lines), "\n".join(reversed(lines))):
         lock = write(tmp_path, "requirements.txt", text)
-        assert read_lock(lock, ["jinja2>=3"], ENVIRONMENT).hashed.count("jinja2") == 2
+        # neither what is for other machines nor what says so: it would be listed, and not be there
+        assert read_lock(lock, ["jinja2>=3"], ENVIRONMENT).hashed == f"jinja2==3.1.6 --hash={A}\n"
         with pytest.raises(ConfigError, match=r"has jinja2==3\.1\.6"):
             read_lock(lock, ["jinja2<3"], ENVIRONMENT)
+
+
+def test_a_marker_of_a_requirements_file_makes_a_difference(tmp_path: Path) -> None:
+    keys = set()
+    for marker in ("", " ; sys_platform == 'win32'", " ; sys_platform == 'linux'"):
+        text = f"jinja2==3.1.6 --hash={A}\nmarkupsafe==3.0{marker} --hash={D}\n"
+        keys.add(read_lock(write(tmp_path, "requirements.txt", text), ["jinja2"], ENVIRONMENT).key)
+    assert len(keys) == 2
+    # nor does one that an installer is to evaluate get lost
+    with_marker = Dependencies(hashed=f"markupsafe==3.0 ; sys_platform == 'win32' --hash={D}\n")
+    assert with_marker.key != Dependencies(hashed=f"markupsafe==3.0 --hash={D}\n").key
 
 
 def test_poetry_names_extras_of_the_project_in_markers(tmp_path: Path) -> None:
