@@ -556,6 +556,12 @@ def _pdm_direct(package: Mapping[str, Any], folder: Path) -> str:
 # --- requirements with hashes -----------------------------------------------------------------------------
 
 
+PLACES = ("-i", "--index-url", "--pypi-url", "--extra-index-url", "-f", "--find-links", "--no-index", "--trusted-host")
+"""What a requirements file says of places. That is up to what is configured, whichever lock there is."""
+OTHERS = ("-r", "--requirement", "-c", "--constraint", "-e", "--editable")
+"""What would have it hang on something else: a lock is one file."""
+
+
 def _requirements(path: Path, requirements: Sequence[str], environment: Mapping[str, str]) -> Dependencies:
     """Return a requirements file in which every requirement is pinned and has a hash, as pip-compile writes them.
 
@@ -564,8 +570,8 @@ def _requirements(path: Path, requirements: Sequence[str], environment: Mapping[
     pinned: dict[str, Requirement] = {}
     lines: list[str] = []
     for line in _logical_lines(path):
-        if line.startswith("-"):
-            lines.append(line)
+        if option := re.match(r"--[\w-]+|-\w", line):
+            lines += [line] if _is_handed_on(path, option[0]) else []
             continue
         requirement, checks = _pin(path, line)
         if _is_for(environment, requirement, path):
@@ -586,16 +592,33 @@ def _requirements(path: Path, requirements: Sequence[str], environment: Mapping[
 
 def _logical_lines(path: Path) -> list[str]:
     """Return the lines of a requirements file, those that go on joined, without comments and empty ones."""
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no text in UTF-8: {error}", hint="save it as such") from error
     lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in re.sub(r"\\\n", " ", text).splitlines()]
     return [line for line in lines if line]
+
+
+def _is_handed_on(path: Path, option: str) -> bool:
+    """Tell whether an installer is told what a requirements file says by an option.
+
+    Raises:
+        ConfigError: it leads to something that is not in the file.
+    """
+    if option in OTHERS:
+        raise ConfigError(
+            f"{path} has {option}, and a lock is one file with all that is installed",
+            hint="`pip-compile --generate-hashes` writes such a file, of several as well",
+        )
+    return option not in PLACES
 
 
 def _pin(path: Path, line: str) -> tuple[Requirement, str]:
     """Return what a line of a requirements file asks for, and the rest of it, which is its hashes.
 
     Raises:
-        ConfigError: it is no requirement, or allows whatever is in the file.
+        ConfigError: it is no requirement, or allows more than one version, or whatever is in the file.
     """
     text, _, rest = line.partition(" --hash=")
     try:
@@ -606,6 +629,11 @@ def _pin(path: Path, line: str) -> tuple[Requirement, str]:
         raise ConfigError(
             f"{path} has no hash for {requirement.name} by {', '.join(STRONG)}",
             hint="`pip-compile --generate-hashes` writes them, but for repositories and directories",
+        )
+    pins = [one.operator in ("==", "===") and not one.version.endswith("*") for one in requirement.specifier]
+    if not requirement.url and pins != [True]:
+        raise ConfigError(
+            f"{path} does not pin {requirement.name} to one version", hint="`pip-compile --generate-hashes` does"
         )
     return requirement, f"--hash={rest}"
 

@@ -511,6 +511,42 @@ def test_a_marker_of_a_requirements_file_makes_a_difference(tmp_path: Path) -> N
     assert with_marker.key != Dependencies(hashed=f"markupsafe==3.0 --hash={D}\n").key
 
 
+def test_where_files_come_from_is_not_up_to_a_requirements_file(tmp_path: Path) -> None:
+    options = ["-i https://a.invalid", "--index-url=https://b.invalid", "--extra-index-url https://c.invalid"]
+    options += ["--find-links wheels", "-f wheels", "--no-index", "--trusted-host d.invalid", "--no-binary markupsafe"]
+    lock = write(tmp_path, "requirements.txt", "\n".join([*options, JINJA]))
+    assert read_lock(lock, ["jinja2"], ENVIRONMENT).hashed == f"--no-binary markupsafe\n{JINJA}"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("-r base.txt", "has -r, and a lock is one file"),
+        ("-rbase.txt", "has -r, and a lock is one file"),
+        ("--requirement=base.txt", "has --requirement, and"),
+        ("-c limits.txt", "has -c, and"),
+        ("-e .", "has -e, and"),
+        (f"jinja2>=3 --hash={A}", "does not pin jinja2"),
+        (f"jinja2==3.* --hash={A}", "does not pin jinja2"),
+        (f"jinja2==3 ; sys_platform ~= 'x' --hash={A}", "makes no sense: jinja2==3"),
+        (f"jinja2==3 ; bogus --hash={A}", "is no requirement"),
+        ("\udcff\udcfej", "is no text in UTF-8"),
+    ],
+)
+def test_a_requirements_file_that_is_no_lock_is_told_why(tmp_path: Path, text: str, why: str) -> None:
+    lock = tmp_path / "requirements.txt"
+    lock.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ConfigError, match=re.escape(f"{lock}")) as caught:
+        read_lock(lock, ["jinja2"], ENVIRONMENT)
+    assert why in str(caught.value)
+
+
+def test_a_requirements_file_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.txt"
+    lock.write_bytes(b"\xef\xbb\xbf" + JINJA.encode())
+    assert read_lock(lock, ["jinja2"], ENVIRONMENT).hashed == JINJA
+
+
 def test_poetry_names_extras_of_the_project_in_markers(tmp_path: Path) -> None:
     text = POETRY.replace(
         'groups = ["main"]\nfiles = []', 'groups = ["main"]\nmarkers = "extra == \\"i18n\\""\nfiles = []'
