@@ -8,8 +8,6 @@ import itertools
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from configparser import Error as ConfigError
-from configparser import RawConfigParser
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from relenv import pip_shim, process
+from relenv import pip_config, pip_shim, process
 from relenv.errors import FULL, OutputError, UsageError
 from relenv.inside import run_python
 from relenv.manifest import MANIFEST, SBOM
@@ -272,8 +270,6 @@ PIP_NEUTRAL = {
 other environments. A variable wins over pip.conf; but an empty one is passed over, and pip.conf holds."""
 PIP_CONF = Path(__file__).with_name("pip.conf")
 """A configuration file that comes after the user's: an empty setting there says that nothing is set."""
-PIP_SECTIONS = ("global", "install")
-"""What `pip install` reads of a configuration file, what counts more last."""
 
 
 def pip_environ(environ: Mapping[str, str], cache: Path | None = None) -> dict[str, str]:
@@ -289,39 +285,16 @@ def pip_environ(environ: Mapping[str, str], cache: Path | None = None) -> dict[s
     return {**_without_own_file(clean_environ(environ)), **neutral, **own}
 
 
-def pip_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return a user's own configuration files of pip, what counts more last, whether they are there or not.
-
-    Where PIP_CONFIG_FILE names one that is there, pip reads no other of them; the machine's it reads in any case
-    (https://pip.pypa.io/en/stable/topics/configuration/).
-    """
-    named = environ.get("PIP_CONFIG_FILE")
-    if named and Path(named).exists():
-        return (Path(named),)
-    home = Path(environ.get("HOME") or Path.home())
-    return home / ".pip/pip.conf", Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf"
-
-
 def _without_own_file(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which PIP_CONFIG_FILE names ours: what the user's own say has become variables.
+    """Return an environment in which PIP_CONFIG_FILE names ours: what the user's and the machine's say is variables.
 
     The null device stays: with it pip reads no file at all. So does what is no configuration: pip says why.
     """
-    file = environ.get("PIP_CONFIG_FILE", "")
-    parser = RawConfigParser()
-    try:
-        parser.read([] if file == os.devnull else pip_files(environ), encoding="utf-8")
-    except (OSError, ValueError, ConfigError):
+    said = pip_config.variables(environ)
+    if said is None:
         return dict(environ)
-    said = {
-        f"PIP_{name.removeprefix('--').upper().replace('-', '_')}": value
-        for section in PIP_SECTIONS
-        if parser.has_section(section)
-        for name, value in parser.items(section)
-        if value
-    }
-    ours = file if file == os.devnull else str(PIP_CONF)
-    return {**said, **environ, "PIP_CONFIG_FILE": ours}
+    file = environ.get("PIP_CONFIG_FILE", "")
+    return {**said, **environ, "PIP_CONFIG_FILE": file if file == os.devnull else str(PIP_CONF)}
 
 
 def pip_install(

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relenv import process
+from relenv import pip_config, process
 from relenv.bundle.origins import (
     COMMIT,
     as_pip_reports,
@@ -30,10 +30,11 @@ from relenv.bundle.origins import (
     several,
     tags_of,
 )
-from relenv.bundle.places import offered
+from relenv.bundle.places import limits, offered
 from relenv.bundle.tar import EPOCH
 from relenv.bundle.unharmed import unharmed
-from relenv.environment import Environment, installed, pip_files, pip_install
+from relenv.bundle.uv_config import Table, places, tables
+from relenv.environment import Environment, installed, pip_install
 from relenv.errors import ChecksumError, ConfigError, HostError, InstallError, disk_full
 from relenv.pip_errors import BUILT, wrong_file
 from relenv.plan import KEY_LENGTH
@@ -130,6 +131,8 @@ class Installer:
     """What it would install, as pip reports it."""
     glibc: Callable[[str], str] = str
     """For which glibc it chooses wheels, if it is told one."""
+    told: Callable[[Site], Sequence[Table]] = lambda _: ()
+    """What files say to it that is in no variable."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +204,7 @@ def _only_uv_is_configured(environ: Mapping[str, str]) -> bool:
 
 def _configured(environ: Mapping[str, str]) -> tuple[bool, bool]:
     user = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
-    pip = (Path("/etc/pip.conf"), *pip_files(environ))
+    pip = (pip_config.MACHINE, *pip_config.own_files(environ))
     uv = (Path("/etc/uv/uv.toml"), user / "uv/uv.toml")
     places = ((PIP_PLACES, pip), (UV_PLACES, uv))
     found = [any(map(environ.get, names)) or any(path.is_file() for path in files) for names, files in places]
@@ -217,8 +220,15 @@ def resolve(site: Site, installer: Installer, requirements: Sequence[str]) -> De
     if not requirements:
         return Dependencies()
     cache = site.context.cache
-    settings = [indexes(site.environ), offered(site.environ)]
-    known = json.dumps([installer.name, site.interpreter.key, sorted(requirements), site.config.glibc, settings])
+    told = installer.told(site)
+    settings = [
+        indexes(site.environ),
+        offered(site.environ, places(told)),
+        [[str(one.folder), one.values] for one in told],
+        limits(site.environ, site.config.root),
+    ]
+    key = [installer.name, site.interpreter.key, sorted(requirements), site.config.glibc, settings]
+    known = json.dumps(key, default=str)  # TOML has dates
     path = cache.root / "resolutions" / f"{hashlib.sha256(known.encode()).hexdigest()[:KEY_LENGTH]}.json"
     if found := _recorded(path, site.config):
         return found
@@ -399,6 +409,10 @@ def _uv_resolve(site: Site, requirements: Sequence[str]) -> Dependencies:
     return Dependencies.of([(line, "--hash=" in line) for line in lines if line and line[0] not in "#-"])
 
 
+def _uv_told(site: Site) -> list[Table]:
+    return tables(site.config.root, site.environ)
+
+
 def _uv_line(item: Mapping[str, Any]) -> tuple[str, bool]:
     """Return a requirement as `_line` does; what an index has is asked for there, since uv may have to log in."""
     hashes = checksums(item["download_info"])
@@ -504,5 +518,5 @@ def _uv(site: Site, command: str, root: Path, *arguments: str | Path) -> None:
 
 INSTALLERS = {
     "pip": Installer(name="pip", resolve=_pip_resolve, install=_pip_install, report=pip_report),
-    "uv": Installer(name="uv", resolve=_uv_resolve, install=_uv_install, report=uv_report, glibc=_of_uv),
+    "uv": Installer(name="uv", resolve=_uv_resolve, install=_uv_install, report=uv_report, glibc=_of_uv, told=_uv_told),
 }

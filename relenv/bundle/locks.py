@@ -26,6 +26,7 @@ from packaging.version import InvalidVersion
 
 from relenv.bundle.dependencies import Dependencies
 from relenv.bundle.origins import COMMIT, STRONG, checksums
+from relenv.bundle.uv_config import workspaces
 from relenv.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -140,26 +141,14 @@ def find_lock(project: Path, lock: str = "auto") -> Path | None:
 
 def _of_workspace(project: Path) -> Path | None:
     """Return the uv.lock of the workspace that a project is a member of."""
-    locks = (root / "uv.lock" for root, _ in _workspaces(project) if (root / "uv.lock").is_file())
+    locks = (root / "uv.lock" for root, _ in workspaces(project) if (root / "uv.lock").is_file())
     return next(locks, None)
 
 
 def workspace_sources(project: Path) -> frozenset[str]:
     """Return the names in [tool.uv.sources] of the workspace that a project is a member of."""
-    tables = [uv.get("sources", {}) for _, uv in _workspaces(project.absolute())]
+    tables = [uv.get("sources", {}) for _, uv in workspaces(project.absolute())]
     return frozenset(name for table in tables if isinstance(table, dict) for name in table)
-
-
-def _workspaces(project: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """Yield the roots of workspaces of uv's that a project is a member of, and what they say of uv."""
-    for parent in project.parents:
-        try:
-            uv = tomllib.loads((parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["uv"]
-            member = any(project in parent.glob(pattern) for pattern in uv["workspace"]["members"])
-        except (OSError, ValueError, LookupError, TypeError):
-            continue
-        if member:
-            yield parent, uv
 
 
 def is_flat(path: Path) -> bool:

@@ -27,10 +27,12 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 import relenv
+from relenv import pip_config
+from relenv.bundle import uv_config
 from relenv.bundle.backends import CODE, DAY, OURS, PLAIN, PROVIDERS
 from relenv.bundle.made import Bundle, Written, look
 from relenv.bundle.output import file_name, target_of
-from relenv.bundle.places import offered
+from relenv.bundle.places import limits, offered
 from relenv.plan import KEY_LENGTH
 from relenv.store import write_text
 
@@ -107,7 +109,7 @@ def receipt_for(context: Context, config: AppConfig, interpreter: Interpreter) -
     environ = {name: value for name, value in context.environ.items() if name not in FLEETING}
     root = config.root.resolve()
     made_of = [str(root), repr(config), interpreter.key, sorted(environ.items()), int(time.time()) // DAY]
-    made_of += [*_program(context.environ), offered(context.environ), looks]
+    made_of += [*_program(context.environ), *_told(context.environ, config.root), looks]
     place = json.dumps([str(root), os.path.abspath(config.output), config.name, config.formats])  # noqa: PTH100
     name = hashlib.sha256(place.encode()).hexdigest()[:KEY_LENGTH]
     return Receipt(
@@ -151,6 +153,15 @@ def _stays_inside(value: object, code: frozenset[str]) -> None:
             _stays_inside(one, code)
     elif isinstance(value, str) and (value.startswith(("/", "~")) or ".." in PurePosixPath(value).parts):
         raise _UnknownError
+
+
+def _told(environ: Mapping[str, str], root: Path) -> Iterator[object]:
+    """Yield what files of the user's and the machine's say of where packages are, and what is in such directories."""
+    pip, uv = pip_config.variables(environ) or {}, uv_config.tables(root, environ)
+    yield sorted(pip.items())
+    yield [(str(one.folder), one.values) for one in uv]
+    yield offered({**pip, **environ}, uv_config.places(uv))
+    yield limits({**pip, **environ}, root)
 
 
 def _looks(config: AppConfig) -> Iterator[Look]:

@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from relenv import pip_config
 from relenv.bundle.dependencies import indexes
-from relenv.environment import PIP_CONF, PIP_NEUTRAL, PIP_SECTIONS, pip_environ
+from relenv.environment import PIP_CONF, PIP_NEUTRAL, pip_environ
+from relenv.pip_config import SECTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the machine's own file would be: that of the machine on which this runs says nothing here."""
+    monkeypatch.setattr(pip_config, "MACHINE", tmp_path / "machine.conf")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path / "machine.conf"
 
 
 def test_what_a_user_has_configured_of_places_is_not_heeded() -> None:
@@ -26,7 +36,7 @@ def test_the_file_unsets_what_no_variable_can() -> None:
     parser = RawConfigParser()
     parser.read(PIP_CONF)
     unset = {name.lower(): value for name, value in PIP_NEUTRAL.items() if not value}
-    assert {section: dict(parser.items(section)) for section in parser.sections()} == dict.fromkeys(PIP_SECTIONS, unset)
+    assert {section: dict(parser.items(section)) for section in parser.sections()} == dict.fromkeys(SECTIONS, unset)
 
 
 def test_what_a_file_of_the_users_choice_says_becomes_variables(tmp_path: Path) -> None:
@@ -77,3 +87,21 @@ def test_what_the_users_own_files_say_has_become_variables(tmp_path: Path) -> No
     environ = pip_environ({**xdg, "PIP_CONFIG_FILE": str(named)})
     assert environ["PIP_RETRIES"] == "3"
     assert "PIP_INDEX_URL" not in environ
+
+
+@pytest.mark.parametrize("own", ["own.conf", "gone.conf", os.devnull])
+def test_what_the_machines_files_say_counts_less(tmp_path: Path, machine: Path, own: str) -> None:
+    machine.write_text("[global]\nindex-url = https://machine.invalid\ncert = /machine.pem\nprefix = /x\n")
+    (tmp_path / "xdg/pip").mkdir(parents=True)
+    (tmp_path / "xdg/pip/pip.conf").write_text("[global]\ncert = /xdg.pem\nproxy = xdg.invalid\n")
+    (tmp_path / "own.conf").write_text("[global]\nindex-url = https://own.invalid\n")
+    given = {"PIP_CONFIG_FILE": str(tmp_path / own), "XDG_CONFIG_DIRS": f"{tmp_path}/none:{tmp_path}/xdg"}
+    environ = pip_environ(given)
+    if own == os.devnull:  # then pip reads none at all
+        assert not {"PIP_INDEX_URL", "PIP_CERT", "PIP_PROXY"} & environ.keys()
+        return
+    assert environ["PIP_INDEX_URL"] == f"https://{'own' if own == 'own.conf' else 'machine'}.invalid"
+    assert (environ["PIP_CERT"], environ["PIP_PROXY"], environ["PIP_PREFIX"]) == ("/machine.pem", "xdg.invalid", "")
+    before = indexes(environ)
+    machine.write_text("[global]\nconstraint = limits.txt\n")
+    assert indexes(pip_environ(given)) != before

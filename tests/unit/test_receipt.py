@@ -156,6 +156,34 @@ def test_what_a_directory_offers_is_looked_at(tmp_path: Path) -> None:
         assert before != _receipt(root, asked=asked, PIP_FIND_LINKS=str(tmp_path / "wheels"))
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("home/.config/uv/uv.toml", "offline = true\n"),
+        ("etc/uv/uv.toml", "offline = true\n"),
+        ("etc/pip/pip.conf", "[global]\npre = true\n"),
+        ("home/.config/pip/pip.conf", "[global]\npre = true\n"),
+        ("of uv/dep-2-py3-none-any.whl", ""),
+        ("of-pip/dep-2-py3-none-any.whl", ""),
+        ("limits.txt", "dep<2\n"),
+    ],
+)
+def test_what_installers_are_told_by_files_is_looked_at(tmp_path: Path, file: str, text: str) -> None:
+    root = _project(tmp_path)
+    for name in ("of uv", "of-pip", "home/.config/uv", "home/.config/pip", "etc/uv", "etc/pip"):
+        (tmp_path / name).mkdir(parents=True)
+    (root / "uv.toml").write_text('find-links = ["../of uv"]\n')
+    (tmp_path / "home/.config/pip/pip.conf").write_text(f"[global]\nfind-links = {tmp_path}/of-pip\n")
+    _settle(tmp_path)
+    environ = {"HOME": f"{tmp_path}/home", "XDG_CONFIG_DIRS": f"{tmp_path}/etc", "UV_CONSTRAINT": "../limits.txt"}
+    before = _receipt(root, **environ)
+    (tmp_path / file).write_text(text)
+    assert before
+    after = _receipt(root, **environ)
+    assert after
+    assert after.made_of != before.made_of
+
+
 def test_another_option_or_variable_has_it_made_again(tmp_path: Path) -> None:
     root = _project(tmp_path)
     before = _receipt(root)

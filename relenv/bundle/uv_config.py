@@ -1,0 +1,136 @@
+"""What uv's configuration files say (https://docs.astral.sh/uv/concepts/configuration-files/).
+
+    UV_CONFIG_FILE alone · else the workspace's or project's, the user's, the system's ──► tables, the first counts most
+
+uv reads them by itself. relenv has to know what they say to know whether what was resolved still holds.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+FILE = "uv.toml"
+NO = frozenset({"", "0", "f", "false", "n", "no", "off"})
+"""Values of a variable that do not turn something on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """What one of uv's configuration files says."""
+
+    folder: Path
+    """Where its relative places begin."""
+    values: Mapping[str, Any]
+
+    def placed(self) -> dict[str, Any]:
+        """Return the same, with places that hold elsewhere."""
+        return _placed(self.values, self.folder)
+
+
+def tables(project: Path, environ: Mapping[str, str]) -> list[Table]:
+    """Return what uv reads in a project's directory, the first counts most; what is no TOML is uv's to complain of.
+
+    Args:
+        project: the directory.
+        environ: what uv is started with.
+    """
+    project = (project / environ.get("UV_PROJECT", "")).absolute()
+    if named := environ.get("UV_CONFIG_FILE"):
+        files = [project / named]
+    elif environ.get("UV_NO_CONFIG", "").lower() not in NO:
+        return []
+    else:
+        files = [_of_user(environ), *_of_system(environ)[:1]]
+    found = [] if named else list(_of_project(project))[:1]
+    return [*found, *(Table(folder=one.parent, values=values) for one in files if (values := _read(one)))]
+
+
+def workspaces(project: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Yield the roots of workspaces of uv's that a project is a member of, and what they say of uv."""
+    for parent in project.parents:
+        try:
+            uv = _read(parent / "pyproject.toml")["tool"]["uv"]
+            member = any(project in parent.glob(pattern) for pattern in uv["workspace"]["members"])
+        except (ValueError, LookupError, TypeError, NotImplementedError):
+            continue
+        if member:
+            yield parent, uv
+
+
+def places(found: Sequence[Table]) -> list[str]:
+    """Return where they have packages looked for."""
+    parts = [part for placed in (one.placed() for one in found) for part in (placed, _table(placed, "pip"))]
+    lists = [part[name] for part in parts for name in ("find-links", "extra-index-url") if name in part]
+    said = [
+        *(place for some in lists if isinstance(some, list) for place in some),
+        *(part.get("index-url") for part in parts),
+        *(index.get("url") for part in parts for index in part.get("index", [])),
+    ]
+    return [one for one in said if isinstance(one, str)]
+
+
+def _of_project(project: Path) -> Iterator[Table]:
+    """Yield the tables from a project, or the root of its workspace, upwards: the first is uv's."""
+    nearest = next((one for one in (project, *project.parents) if (one / "pyproject.toml").is_file()), project)
+    data = _read(nearest / "pyproject.toml")
+    begin = project
+    if "workspace" in _uv_of(data):
+        begin = nearest
+    elif "project" in data:
+        begin = next((root for root, _ in workspaces(nearest)), nearest)
+    for folder in (begin, *begin.parents):
+        if (folder / FILE).is_file():
+            yield Table(folder=folder, values=_read(folder / FILE))
+        elif values := _uv_of(_read(folder / "pyproject.toml")):
+            yield Table(folder=folder, values=values)
+
+
+def _of_user(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or Path.home()) / ".config") / "uv" / FILE
+
+
+def _of_system(environ: Mapping[str, str]) -> list[Path]:
+    folders = [*(environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":"), "/etc"]
+    return [path for folder in folders if (path := Path(folder) / "uv" / FILE).is_file()]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    return {}
+
+
+def _uv_of(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _table(_table(data, "tool"), "uv")
+
+
+def _table(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = data.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _placed(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    found = dict(values)
+
+    def place(one: object) -> object:
+        return str(folder / one) if isinstance(one, str) and not re.match(r"[A-Za-z][\w+.-]*:", one) else one
+
+    for name in ("find-links", "extra-index-url"):
+        if isinstance(some := found.get(name), list):
+            found[name] = [place(one) for one in some]
+    if "index-url" in found:
+        found["index-url"] = place(found["index-url"])
+    if "index" in found:
+        some = found["index"] if isinstance(found["index"], list) else []
+        found["index"] = [{**one, "url": place(one.get("url"))} for one in some if isinstance(one, dict)]
+    if isinstance(pip := found.get("pip"), dict):
+        found["pip"] = _placed(pip, folder)
+    return found
