@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import tomli_w
+
 from relenv import pip_config, process
 from relenv.bundle.origins import (
     COMMIT,
@@ -33,7 +35,7 @@ from relenv.bundle.origins import (
 from relenv.bundle.places import limits, offered
 from relenv.bundle.tar import EPOCH
 from relenv.bundle.unharmed import unharmed
-from relenv.bundle.uv_config import Table, places, tables
+from relenv.bundle.uv_config import CHOICE_VARIABLES, Table, places, tables, without_choices
 from relenv.environment import Environment, installed, pip_install
 from relenv.errors import ChecksumError, ConfigError, HostError, InstallError, disk_full
 from relenv.pip_errors import BUILT, wrong_file
@@ -423,9 +425,27 @@ def _uv_line(item: Mapping[str, Any]) -> tuple[str, bool]:
 
 def _uv_install(site: Site, environment: Environment, wanted: Dependencies) -> dict[str, str]:
     exact = dataclasses.replace(wanted, hashed=_of_each_one(site, wanted.hashed))
+    without, site = _without_choices(site)
     for file, options in _files(site, exact):
-        _uv(site, "install", environment.root, "--no-deps", "--link-mode=copy", "--quiet", *options, "-r", file)
+        fixed = ("--no-deps", "--link-mode=copy", "--quiet")
+        _uv(site, "install", environment.root, *without, *fixed, *options, "-r", file)
     return certain(exact.hashed)
+
+
+def _without_choices(site: Site) -> tuple[tuple[str, ...], Site]:
+    """Return options, and with what to work, so that what is chosen already is taken as it is.
+
+    Limits that a project or a user has for choosing are unpinned mostly, which uv refuses beside --require-hashes, or
+    speak against what a lock has. Its other configuration holds.
+    """
+    environ = {name: value for name, value in site.environ.items() if name not in CHOICE_VARIABLES}
+    site = dataclasses.replace(site, environ=environ)
+    if (values := without_choices(_uv_told(site))) is None:
+        return (), site
+    file = site.work / "exact" / "uv.toml"
+    file.parent.mkdir(mode=0o700, exist_ok=True)  # there may be passwords in it
+    file.write_text(tomli_w.dumps(values), encoding="utf-8")
+    return ("--config-file", str(file)), site
 
 
 def _of_each_one(site: Site, hashed: str) -> str:
@@ -433,7 +453,8 @@ def _of_each_one(site: Site, hashed: str) -> str:
     if not (open_ones := several(hashed)):
         return hashed
     with suppress(InstallError):  # one before 0.6.15; what else there is it says again
-        return narrowed(hashed, _uv_pylock(site, open_ones, "--no-deps"), _ranks(site))
+        without, chosen = _without_choices(site)
+        return narrowed(hashed, _uv_pylock(chosen, open_ones, *without, "--no-deps"), _ranks(site))
     return hashed
 
 

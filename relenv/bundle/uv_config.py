@@ -2,7 +2,8 @@
 
     UV_CONFIG_FILE alone · else the workspace's or project's, the user's, the system's ──► tables, the first counts most
 
-uv reads them by itself. relenv has to know what they say to know whether what was resolved still holds.
+uv reads them by itself. relenv has to know what they say to know whether what was resolved still holds, and to let uv
+install what is exact where a project has limits to choose by.
 """
 
 from __future__ import annotations
@@ -20,6 +21,32 @@ if TYPE_CHECKING:
 FILE = "uv.toml"
 NO = frozenset({"", "0", "f", "false", "n", "no", "off"})
 """Values of a variable that do not turn something on."""
+
+CHOICES = frozenset({"constraint-dependencies", "override-dependencies", "exclude-dependencies"})
+"""What decides which versions are chosen, and gets in the way of installing what is chosen already."""
+CHOICE_VARIABLES = frozenset({"UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE"})
+WHENCE = ("index", "index-url", "extra-index-url", "find-links", "no-index", "index-strategy", "torch-backend")
+REACH = (
+    "keyring-provider",
+    "allow-insecure-host",
+    "system-certs",
+    "native-tls",
+    "http-proxy",
+    "https-proxy",
+    "no-proxy",
+)
+BUILD = (
+    *("config-settings", "config-settings-package", "no-build-isolation", "no-build-isolation-package"),
+    *("extra-build-dependencies", "extra-build-variables", "build-constraint-dependencies", "require-build-hashes"),
+    *("dependency-metadata", "no-sources", "no-sources-package", "exclude-newer", "exclude-newer-package"),
+)
+KINDS = ("no-build", "no-build-package", "no-binary", "no-binary-package", "only-binary")
+PROGRAM = ("preview", "preview-features", "concurrent-downloads", "concurrent-builds", "concurrent-installs")
+KEPT = frozenset({*WHENCE, *REACH, *BUILD, *KINDS, *PROGRAM})
+"""What matters for installing what is exact: whence, through what, and how what has no wheel is built.
+
+No more than that: uv stops at what a uv.toml may not have, such as `sources` and `workspace`.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +90,17 @@ def workspaces(project: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
             continue
         if member:
             yield parent, uv
+
+
+def without_choices(found: Sequence[Table]) -> dict[str, Any] | None:
+    """Return what they say together, as one uv.toml, but for what limits the choice; None if nothing does."""
+    merged: dict[str, Any] = {}
+    for one in found:
+        merged = _merge(merged, one.placed())
+    if CHOICES.isdisjoint(merged):
+        return None
+    pip = {name: value for name, value in _table(merged, "pip").items() if name in KEPT}
+    return {name: value for name, value in merged.items() if name in KEPT} | ({"pip": pip} if pip else {})
 
 
 def places(found: Sequence[Table]) -> list[str]:
@@ -115,6 +153,18 @@ def _uv_of(data: Mapping[str, Any]) -> Mapping[str, Any]:
 def _table(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = data.get(name)
     return found if isinstance(found, dict) else {}
+
+
+def _merge(more: Mapping[str, Any], less: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two tables as one, as uv does it: lists are joined, of other values the first counts."""
+    merged = {**less, **more}
+    for name in more.keys() & less.keys():
+        one, other = more[name], less[name]
+        if isinstance(one, dict) and isinstance(other, dict):
+            merged[name] = _merge(one, other)
+        elif isinstance(one, list) and isinstance(other, list):
+            merged[name] = [*one, *other]
+    return merged
 
 
 def _placed(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:

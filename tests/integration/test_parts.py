@@ -550,6 +550,40 @@ def test_uv_installs_the_same(relenv: Relenv, project: Path) -> None:
     assert trees[0] == trees[1]
 
 
+CHOICES = {
+    "constraint": 'constraint-dependencies = ["rlnvbelow<2"]',
+    "override": 'override-dependencies = ["rlnvbelow<2"]',
+    "several": 'constraint-dependencies = ["rlnvbelow<2"]\noverride-dependencies = ["rlnvmore==1"]',
+}
+
+
+@pytest.mark.parametrize("choices", CHOICES)
+@pytest.mark.usefixtures("uv")
+def test_uv_installs_what_was_chosen_by_limits_and_a_lock_in_spite_of_them(
+    relenv: Relenv, project: Path, choices: str
+) -> None:
+    # nothing but [tool.uv] knows the place, relative to the project; and no layer has these wheels
+    for version in ("1.0", "2.0"):
+        new = {"rlnvnew.txt": f"{choices} {version} {time.time()}"}
+        console = {"rlnvbelow": "rlnvbelow:main"}
+        make_wheel(project / "for uv", "rlnvbelow", version, console=console, files=new)
+    text = (project / "pyproject.toml").read_text().replace('find-links = ["wheels"]', 'installer = "uv"')
+    index = '[[tool.uv.index]]\nname = "ours"\nurl = "https://example.invalid/simple"\nexplicit = true\n'
+    uv = (
+        f'[tool.uv]\nfind-links = ["for uv"]\n{CHOICES[choices]}\n[tool.uv.sources]\nrlnvother = {{ index = "ours" }}\n'
+    )
+    (project / "pyproject.toml").write_text(f"{text}\n{uv}{index}")
+    first, _ = made(relenv, project, "first")
+    assert says(first) == "rlnvbelow 1.0"
+    digest = hashlib.sha256((project / "for uv/rlnvbelow-2.0-py3-none-any.whl").read_bytes()).hexdigest()
+    # of several files the one is asked for that can be had
+    (project / "lock.txt").write_text(f"rlnvbelow==2.0 --hash=sha256:{digest} --hash=sha256:{'0' * 64}\n")
+    second, _ = made(relenv, project, "second", "--lock-file", "lock.txt")
+    assert says(second) == "rlnvbelow 2.0"
+    bom = json.loads((second / "sbom.cdx.json").read_text())
+    assert digest in json.dumps([one for one in bom["components"] if one["name"] == "rlnvbelow"])
+
+
 def test_what_a_start_reads_is_compiled(relenv: Relenv, project: Path) -> None:
     family = {f"faker/providers/{name}.py": "" for name in ("__init__", "one", "two")}
     make_wheel(project / "wheels", "rlnvbelow", "1.2", files={"faker/__init__.py": "", **family})

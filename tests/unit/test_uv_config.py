@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from relenv.bundle.uv_config import Table, places, tables
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from relenv.bundle.uv_config import Table, places, tables, without_choices
 
 PROJECT = '[project]\nname = "example"\n'
 
@@ -84,6 +81,23 @@ extra-index-url = ["simple", "file:///srv/simple"]
 """
 
 
+def test_what_is_exact_is_looked_for_where_it_was_without_limits(tmp_path: Path) -> None:
+    less = Table(folder=Path("/etc/uv"), values={"find-links": ["own"], "index-url": "https://u.invalid", "pip": 1})
+    more = Table(folder=tmp_path, values=tomllib.loads(CHOOSY))
+    found = without_choices([more, less])
+    assert found
+    assert found == {
+        "find-links": [f"{tmp_path}/wheels", "https://example.org/wheels", "/etc/uv/own"],
+        "exclude-newer": more.values["exclude-newer"],
+        "no-build-isolation-package": ["dep"],
+        "index": [{"name": "ours", "url": f"{tmp_path}/../simple", "explicit": True}],
+        "index-url": "https://u.invalid",
+        "pip": {"extra-index-url": [f"{tmp_path}/simple", "file:///srv/simple"]},
+    }
+    # nothing to be left out: uv may as well read its files itself
+    assert without_choices([less]) is None
+
+
 def test_places_are_known(tmp_path: Path) -> None:
     found = places([Table(folder=tmp_path, values=tomllib.loads(CHOOSY))])
     inside = [f"{tmp_path}/wheels", f"{tmp_path}/simple", f"{tmp_path}/../simple"]
@@ -94,3 +108,4 @@ def test_places_are_known(tmp_path: Path) -> None:
 def test_what_makes_no_sense_is_uvs_to_complain_of(tmp_path: Path, text: str) -> None:
     one = Table(folder=tmp_path, values=tomllib.loads(text))
     assert places([one]) == []
+    assert without_choices([one]) is None
