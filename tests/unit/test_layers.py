@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2] / "relenv"
 
 LAYERS = (
     {"errors", "pip_shim", "texts"},
-    {"checksums", "interrupts", "settings"},
+    {"checksums", "interrupts", "pip_config", "settings"},
     {"platforms"},
     {"recipes"},
     {"plan"},
