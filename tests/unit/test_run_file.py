@@ -21,7 +21,7 @@ from relenv.ui import QuietUi
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHELLS = ["dash", "bash --posix", "busybox ash", "mksh", "yash"]
+SHELLS = ["dash", "bash --posix", "busybox ash", "mksh", "ksh93", "yash"]
 NO_ROOM = (
     '#!/bin/sh\nfor n in 1 2 3 4 5; do echo "tar: file $n: Cannot write: No space left on device" >&2; done\nexit 2\n'
 )
