@@ -6,6 +6,7 @@ import difflib
 import re
 import tomllib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packaging.dependency_groups import resolve_dependency_groups
@@ -23,6 +24,7 @@ from relenv.bundle.keys import (
     TARGET,
     Key,
     Shape,
+    called_as,
     is_path,
     option_of,
 )
@@ -32,7 +34,6 @@ from relenv.platforms import PLATFORMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 COMMAND_LINE = "the command line"
 LEGACY = ("setup.py", "setup.cfg")
@@ -278,7 +279,7 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
     if "project" in data and not (isinstance(name, str) and name):
         raise ConfigError(f"{file}: project.name is missing or no text", hint='name = "example" in [project]')
     values = {name: settings.get(name, key.default) for name, key in KEYS.items()}
-    formats = values["format"] if isinstance(values["format"], list) else [values["format"]]
+    formats = values["format"] or _format_of(values["output"])
     scripts = values["scripts"]
     return AppConfig(
         root=project,
@@ -287,7 +288,7 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
         python=values["python"],
         name=values["name"],
         output=values["output"],
-        formats=tuple(dict.fromkeys(formats)),
+        formats=tuple(dict.fromkeys([formats] if isinstance(formats, str) else formats)),
         scripts=None if scripts is None else tuple(scripts),
         new_scripts=scripts if isinstance(scripts, dict) else {},
         extras=_extras(values["extras"], data, said),
@@ -318,6 +319,12 @@ def _configured(project: Path, data: Mapping[str, Any], settings: Mapping[str, A
         desktop=_desktop(values["desktop"], project, said),
         given=tuple(sorted(said.given)),
     )
+
+
+def _format_of(output: str) -> str:
+    """Return the format that is meant where none is said: an output's name may tell."""
+    path = Path(output)
+    return (called_as(path.name) if output[-1:] not in ("", "/") and not path.is_dir() else "") or "zip"
 
 
 def _parse(file: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from relenv import process
 from relenv.bundle import zstandard
 from relenv.bundle.archive import Pack, plain_mode, walk, write_zip
+from relenv.bundle.keys import ENDINGS, called_as
 from relenv.bundle.made import Written, look
 from relenv.bundle.output import fresh, is_special, partial_of
 from relenv.bundle.tar import add, gzipping
@@ -117,7 +118,7 @@ def refuse_name(config: AppConfig) -> None:
         UsageError: it is, as the command line has it. ConfigError: as the project has it.
     """
     path, formats = Path(config.output), config.formats
-    called = next((form for ending, form in _endings().items() if path.name.lower().endswith(ending)), "")
+    called = called_as(path.name)
     if not called or config.output.endswith("/") or path.is_dir() or formats == (called,):
         return
     kind = config.fault("output", "format")
@@ -136,11 +137,6 @@ def refuse_name(config: AppConfig) -> None:
     )
 
 
-def _endings() -> dict[str, str]:
-    """Return the formats by how the names of their files end."""
-    return {form.suffix: name for name, form in FORMATS.items() if form.suffix} | {".tgz": "tar.gz"}
-
-
 MAGICS = (b"PK\3\4", b"PK\5\6", b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 
 
@@ -151,7 +147,7 @@ def _may_be_replaced(path: Path) -> bool:
     """
     if is_special(path):
         return False
-    endings = (".tar", *(form.suffix for form in FORMATS.values() if form.suffix))
+    endings = (".tar", *ENDINGS)
     empty = not path.stat().st_size and not path.is_symlink()
     return empty or path.name.endswith(endings) or _is_packed(path)
 

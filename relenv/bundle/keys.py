@@ -20,6 +20,15 @@ NO_BASE = "none"
 """As `base` of an image: relenv's own."""
 NO_BASE_USERS = ("root", "nobody", "nonroot")
 """The users and groups that one has (`base.ETC`)."""
+ENDINGS = {
+    ".zip": "zip",
+    ".tar.gz": "tar.gz",
+    ".tgz": "tar.gz",
+    ".tar.zst": "tar.zst",
+    ".run": "run",
+    ".oci.tar": "oci",
+}
+"""The formats by how the names of their files end; a directory has any name."""
 PRUNE = ("none", "safe", "max")
 """How much is left out of a bundle; each does what the one before it does."""
 LONGEST_NAME = 200
@@ -314,6 +323,11 @@ def option_of(path: Sequence[str], key: Key) -> str:
         key: the key.
     """
     return "--" + "-".join((*path[:-1], key.option or path[-1]))
+
+
+def called_as(name: str) -> str:
+    """Return the format that a file is called as, by how its name ends; empty if by none."""
+    return next((form for ending, form in ENDINGS.items() if name.lower().endswith(ending)), "")
 
 
 def described(keys: Mapping[str, Key]) -> dict[str, Any]:
@@ -645,9 +659,10 @@ KEYS: dict[str, Key] = {
     ),
     "format": Key(
         shape=one_or_several("zip", "tar.gz", "tar.zst", "dir", "run", "oci"),
-        summary="what to write, one or several: zip, tar.gz, tar.zst, dir, run (one executable file), oci (an image)",
+        summary="what to write, one or several: zip, tar.gz, tar.zst, dir, run (one executable file), oci (an image); "
+        "default: as the output's name ends, else zip",
         example='["zip", "run"]',
-        default="zip",
+        default="",
         metavar="FORMAT",
     ),
     "scripts": Key(

@@ -212,6 +212,28 @@ def test_services_by_name_have_what_all_have(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("output", "formats"),
+    [
+        ("it.run", ("run",)),
+        ("a/It.TGZ", ("tar.gz",)),
+        ("it.oci.tar", ("oci",)),
+        ("it", ("zip",)),
+        ("", ("zip",)),
+        ("new.run/", ("zip",)),
+        ("there.run", ("zip",)),
+    ],
+)
+def test_a_name_says_the_format_where_nothing_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, formats: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.run").mkdir()
+    options = ("--output", output) if output else ()
+    assert loaded(tmp_path, "", **given(*options)).formats == formats
+    assert loaded(tmp_path, '[tool.relenv]\nformat = "dir"\n', **given(*options)).formats == ("dir",)
+
+
 def test_mistakes_in_tables_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"tool.relenv.service.web has an unknown key `usre`") as caught:
         loaded(tmp_path, '[tool.relenv.service.web]\nusre = "x"\n')

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relenv.bundle.config import AppConfig
-from relenv.bundle.formats import refuse, refuse_name
+from relenv.bundle.formats import FORMATS, refuse, refuse_name
+from relenv.bundle.keys import ENDINGS
 from relenv.bundle.output import fresh, in_turn, try_making
 from relenv.bundle.page import refuse_page
 from relenv.errors import ConfigError, OutputError, UsageError
@@ -222,3 +223,7 @@ def test_a_directory_that_is_missing_is_called_so(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=f"there is no directory {tmp_path}/gone") as caught:
         try_writing(tmp_path / "gone", hint="choose another place")
     assert caught.value.hint == "make it, or choose another place"
+
+
+def test_endings_are_those_of_the_formats() -> None:
+    assert {form.suffix: name for name, form in FORMATS.items() if form.suffix} | {".tgz": "tar.gz"} == ENDINGS
