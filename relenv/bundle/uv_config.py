@@ -24,6 +24,8 @@ NO = frozenset({"", "0", "f", "false", "n", "no", "off"})
 
 CHOICES = frozenset({"constraint-dependencies", "override-dependencies", "exclude-dependencies"})
 """What decides which versions are chosen, and gets in the way of installing what is chosen already."""
+ELSEWHERE = frozenset({"target", "prefix"})
+"""What in [tool.uv.pip] has uv install into another directory than the one it is told."""
 CHOICE_VARIABLES = frozenset({"UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE"})
 WHENCE = ("index", "index-url", "extra-index-url", "find-links", "no-index", "index-strategy", "torch-backend")
 REACH = (
@@ -93,11 +95,14 @@ def workspaces(project: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
 
 
 def without_choices(found: Sequence[Table]) -> dict[str, Any] | None:
-    """Return what they say together, as one uv.toml, but for what limits the choice; None if nothing does."""
+    """Return what they say together, as one uv.toml, but for what is in the way of installing what is exact.
+
+    That is what limits the choice, and what leads elsewhere. None if there is no such thing.
+    """
     merged: dict[str, Any] = {}
     for one in found:
         merged = _merge(merged, one.placed())
-    if CHOICES.isdisjoint(merged):
+    if CHOICES.isdisjoint(merged) and ELSEWHERE.isdisjoint(_table(merged, "pip")):
         return None
     pip = {name: value for name, value in _table(merged, "pip").items() if name in KEPT}
     return {name: value for name, value in merged.items() if name in KEPT} | ({"pip": pip} if pip else {})

@@ -554,6 +554,7 @@ CHOICES = {
     "constraint": 'constraint-dependencies = ["rlnvbelow<2"]',
     "override": 'override-dependencies = ["rlnvbelow<2"]',
     "several": 'constraint-dependencies = ["rlnvbelow<2"]\noverride-dependencies = ["rlnvmore==1"]',
+    "target": 'constraint-dependencies = ["rlnvbelow<2"]\n[tool.uv.pip]\ntarget = "elsewhere"\n',
 }
 
 
@@ -580,6 +581,7 @@ def test_uv_installs_what_was_chosen_by_limits_and_a_lock_in_spite_of_them(
     (project / "lock.txt").write_text(f"rlnvbelow==2.0 --hash=sha256:{digest} --hash=sha256:{'0' * 64}\n")
     second, _ = made(relenv, project, "second", "--lock-file", "lock.txt")
     assert says(second) == "rlnvbelow 2.0"
+    assert not (project / "elsewhere").exists()
     bom = json.loads((second / "sbom.cdx.json").read_text())
     assert digest in json.dumps([one for one in bom["components"] if one["name"] == "rlnvbelow"])
 

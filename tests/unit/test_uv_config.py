@@ -94,6 +94,10 @@ def test_what_is_exact_is_looked_for_where_it_was_without_limits(tmp_path: Path)
         "index-url": "https://u.invalid",
         "pip": {"extra-index-url": [f"{tmp_path}/simple", "file:///srv/simple"]},
     }
+    for name in ("target", "prefix"):
+        assert without_choices([Table(folder=tmp_path, values={"no-index": True, "pip": {name: "x"}})]) == {
+            "no-index": True
+        }
     # nothing to be left out: uv may as well read its files itself
     assert without_choices([less]) is None
 
