@@ -302,6 +302,8 @@ def _build(site: Site) -> Wheel:
             wheel = Wheel.read(build_wheel(config.root, builders_for(site), site.work))
     if config.wheel and config.project and canonicalize_name(config.project) != wheel.canonical:
         raise ConfigError(f"--wheel {config.wheel} is of {wheel.name}, and the project is {config.project}")
+    if wheel.canonical == "pip":
+        raise ConfigError("a project called pip cannot be bundled: each interpreter has one", hint="call it otherwise")
     if not wheel.requires_python.contains(site.interpreter.version):
         raise ConfigError(
             f"{site.label} requires Python {wheel.requires_python}, and {site.interpreter.version} is to be bundled",

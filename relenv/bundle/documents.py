@@ -142,7 +142,8 @@ def _key(subject: Subject, digests: Mapping[str, str]) -> str:
     # METADATA may call any file beside it a licence
     beside = (name for name in digests if ".dist-info/" in name)
     texts, gone = sorted({*licences.candidates(digests), *beside}), sorted(missing(subject.root))
-    parts = [_code(), subject.site.interpreter.key, asked, facts, texts, gone]
+    kept = sorted(name for name in _kept(digests) if name.startswith(f"{licences.FOLDER}/"))
+    parts = [_code(), subject.site.interpreter.key, asked, facts, texts, kept, gone]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

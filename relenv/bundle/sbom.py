@@ -5,6 +5,7 @@ SBOMs that wheels carry (PEP 770) become part of it, below the component that ca
 
 from __future__ import annotations
 
+import itertools
 import json
 import uuid
 from dataclasses import dataclass
@@ -216,8 +217,11 @@ def _merge(entry: Component, root: Path, carried: Carried, prefix: str, edges: E
         listed = document.get("components", [])
         main = document.get("metadata", {}).get("component", {})
         known = {main["bom-ref"]: _ref(entry)} if "bom-ref" in main else {}
-        listed = [*listed, *main.get("components", [])]
-        _rename(listed, prefix, known)
+        # auditwheel lists what it is all about once more
+        again = [one for one in listed if one.get("bom-ref") in known]
+        listed = [one for one in listed if one not in again]
+        listed += [part for one in (*again, main) for part in one.get("components", [])]
+        _rename(listed, prefix, known, itertools.count(len(known) + 1))
         parts = _read({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": listed}).components
         found = _edges(document.get("dependencies", []), known)
     except Exception:  # noqa: BLE001 - whatever its builder wrote there: the file is referred to, and that is enough
@@ -227,12 +231,12 @@ def _merge(entry: Component, root: Path, carried: Carried, prefix: str, edges: E
     return {ref: others | edges.get(ref, set()) for ref, others in found.items()}
 
 
-def _rename(components: Sequence[Any], prefix: str, known: dict[str, str]) -> None:
+def _rename(components: Sequence[Any], prefix: str, known: dict[str, str], numbers: Iterator[int]) -> None:
     """Give components references that are theirs alone in the whole document; the old ones may name directories."""
     for component in components:
-        new = f"{prefix}.{len(known) + 1}"
+        new = f"{prefix}.{next(numbers)}"
         known[component.get("bom-ref", new)] = component["bom-ref"] = new
-        _rename(component.get("components", []), prefix, known)
+        _rename(component.get("components", []), prefix, known, numbers)
 
 
 def _edges(dependencies: Iterable[Mapping[str, Any]], known: Mapping[str, str]) -> Edges:
