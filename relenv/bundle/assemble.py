@@ -26,7 +26,7 @@ from relenv.bundle.locks import find_lock, is_flat, pylock_of, read_lock, worksp
 from relenv.bundle.made import Bundle, Written
 from relenv.bundle.members import build_members
 from relenv.bundle.output import file_name, in_turn, is_folder, target_of, try_making
-from relenv.bundle.prune import MAX, NONE, compile_for, kept
+from relenv.bundle.prune import MAX, NONE, compile_for, kept, prune_aside
 from relenv.bundle.symbols import drop_debugging
 from relenv.bundle.trial import smoke, try_scripts
 from relenv.bundle.unharmed import TouchedError, unharmed, untouched
@@ -435,6 +435,7 @@ def _install(site: Site, wheel: Wheel, environment: Environment, treatment: Trea
     before = _programs(root)
     tops = wheel.install(environment)
     own_python(site.interpreter, root)
+    prune_aside(root, treatment.prune, treatment.keep)
     changed = {name for name, _ in _programs(root).items() - before.items()}
     for name in sorted(changed & before.keys()):
         owner = _owner(environment, name, but=wheel)

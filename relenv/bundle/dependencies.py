@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import tomli_w
 
@@ -426,10 +427,18 @@ def _uv_line(item: Mapping[str, Any]) -> tuple[str, bool]:
 def _uv_install(site: Site, environment: Environment, wanted: Dependencies) -> dict[str, str]:
     exact = dataclasses.replace(wanted, hashed=_of_each_one(site, wanted.hashed))
     without, site = _without_choices(site)
+    fixed = (*without, "--no-deps", "--link-mode=copy", "--quiet", *_built_anew(exact.loose))
     for file, options in _files(site, exact):
-        fixed = ("--no-deps", "--link-mode=copy", "--quiet")
-        _uv(site, "install", environment.root, *without, *fixed, *options, "-r", file)
+        _uv(site, "install", environment.root, *fixed, *options, "-r", file)
     return certain(exact.hashed)
+
+
+def _built_anew(loose: str) -> Iterator[str]:
+    """Yield options to build directories: uv would take what it has built before, unless pyproject.toml is another."""
+    for line in loose.splitlines():
+        found = re.match(r"(\S+) @ (file:[^\s#]+)", line)
+        if found and Path(unquote(urlsplit(found[2]).path)).is_dir():
+            yield f"--refresh-package={found[1]}"
 
 
 def _without_choices(site: Site) -> tuple[tuple[str, ...], Site]:

@@ -240,6 +240,7 @@ def _make_layer(context: Context, interpreter: Interpreter, treatment: Treatment
     installed = [tree / top.relative_to(environment.root) for top in tops]
     if treatment.prune != pruning.NONE:
         drop_debugging(tree, installed, context.toolchain())
+    pruning.prune_aside(tree, treatment.prune, keep)
     finish(tree, treatment, keep, installed)
     remove_tree(environment.root)
     _seal(root, keep, below, uses, files)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -67,7 +68,10 @@ def _imports(names: str) -> str:
 
 def _runs(names: str) -> str:
     """Return a regular expression for commands that run one of some modules."""
-    return rf"['\"]-m['\"],\s*['\"]({names})['\"]"
+    # A list of words, or a text for a shell. What packages tell their users to run begins with the word python.
+    words = rf"['\"]-\w*m['\"],\s*['\"]({names})['\"]"
+    text = rf"(['\"]|executable\b.*[ \t])-\w*m[ \t]+({names})\b"
+    return rf"{words}|{text}|\b(import_module|run_module|__import__)\(\s*['\"]({names})\b"
 
 
 IMPORTS = re.compile(
@@ -224,8 +228,13 @@ CUTS: tuple[Cut, ...] = (
     Cut(name="manuals", level=MAX, pattern=r"share/(man|doc)|man", why="manuals"),
 )
 
+ASIDE = ("include", "lib/pkgconfig", "share/man", "share/doc", "man")
+"""Where wheels bring what CUTS take away, besides site-packages and bin/."""
+
 SPEAKING = re.compile(
-    rb"^(?:[ \t]*(?:import|from)[ \t].*|(?:Name|Requires-Dist): .*|.*['\"]-m['\"].*(?:\n.*)?)", re.MULTILINE
+    rb"^(?:[ \t]*(?:import|from)[ \t].*|(?:Name|Requires-Dist): .*|.*['\"]-\w*m\b.*(?:\n.*)?"
+    rb"|.*\bexecutable\b.*-\w*m[ \t].*|.*\b(?:import_module|run_module|__import__)\(.*(?:\n.*)?)",
+    re.MULTILINE,
 )
 """The lines that `unless` of a cut may match: each is looked for in these alone, which takes a tenth of the time."""
 
@@ -348,6 +357,16 @@ def prune(root: Path, level: str, keep: frozenset[str], paths: Sequence[Path] | 
             _prune(root, path, whole, level, keep)
 
 
+def prune_aside(root: Path, level: str, keep: frozenset[str]) -> None:
+    """Remove what goes of what wheels bring besides packages and scripts: headers, manuals."""
+    for name in ASIDE:
+        path = root / name
+        if level != NONE and path.exists() and _above(_rule(level, keep, bytecode=False), name):
+            remove_tree(path)
+            with suppress(OSError):  # there is something else
+                path.parent.rmdir()
+
+
 def _is_compiled(path: Path) -> bool:
     return path.is_dir() and next(path.rglob("*.so*"), None) is not None
 
@@ -382,7 +401,7 @@ def _prune(root: Path, path: Path, whole: re.Pattern[str], level: str, keep: fro
 def _above(pattern: re.Pattern[str], path: str) -> bool:
     """Tell whether a path matches, or one above it."""
     parts = path.split("/")
-    return any(pattern.fullmatch("/".join(parts[:end])) for end in range(len(parts), 1, -1))
+    return any(pattern.fullmatch("/".join(parts[:end])) for end in range(len(parts), 0, -1))
 
 
 LANDMARK = "os"

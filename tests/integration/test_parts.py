@@ -411,6 +411,40 @@ def test_offline_a_directory_that_has_not_changed_will_do(relenv: Relenv, projec
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
 @pytest.mark.usefixtures("uv")
+def test_a_directory_is_built_as_it_is_now(relenv: Relenv, project: Path, installer: str) -> None:
+    member = project.parent / "member"
+    member.mkdir()
+    (member / "pyproject.toml").write_text(MEMBER)
+    text = (project / "pyproject.toml").read_text()
+    text = text.replace('["rlnvbelow"]', f'["rlnvmember @ {member.as_uri()}"]')
+    (project / "pyproject.toml").write_text(text)
+    (project / "layered.py").write_text("import rlnvmember\n\n\ndef main():\n    print(rlnvmember.word)\n")
+    for word in ("one", "two"):
+        (member / "rlnvmember.py").write_text(f"word = '{word}'\n")
+        bundle, _ = made(relenv, project, word, "--installer", installer)
+        assert says(bundle) == word
+
+
+@pytest.mark.parametrize("prune", ["none", "safe", "max"])
+def test_headers_and_manuals_of_wheels_are_left_out(relenv: Relenv, project: Path, prune: str) -> None:
+    data = "rlnvbelow-3.0.data"
+    files = {f"{data}/headers/x.h": "", f"{data}/data/share/man/man1/x.1": "", f"{data}/data/share/doc/x": ""}
+    make_wheel(project / "wheels", "rlnvbelow", "3.0", files=files | {f"{data}/data/share/x": "", "rlnvbelow.py": ""})
+    (project / "layered.py").write_text("def main():\n    pass\n")
+    (project / "man").mkdir()
+    (project / "man/ours.1").touch()
+    with (project / "pyproject.toml").open("a") as file:
+        file.write('include = [{ from = "man", to = "share/man/man1" }]\n')
+    bundle, _ = made(relenv, project, prune, "--prune", prune, "--refresh")
+    assert bool(list(bundle.rglob("x.h"))) == (prune == "none")
+    assert (bundle / "share/man/man1/x.1").exists() == (bundle / "share/doc/x").exists() == (prune != "max")
+    assert (bundle / "share/x").exists()
+    assert (bundle / "share/man/man1/ours.1").exists()
+    assert ".h," not in next(bundle.rglob("rlnvbelow-3.0.dist-info/RECORD")).read_text() or prune == "none"
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+@pytest.mark.usefixtures("uv")
 def test_the_sbom_has_the_checksum_that_the_lock_has(relenv: Relenv, project: Path, installer: str) -> None:
     wheel = project / "wheels/rlnvbelow-1.0-py3-none-any.whl"
     for kind, called in (("sha384", "SHA-384"), ("sha512", "SHA-512")):
