@@ -14,14 +14,14 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from relenv.bundle import reach
-from relenv.bundle.content import exclude, include, keep_scripts, make_scripts, open_up, targets_of
+from relenv.bundle.content import README, exclude, include, keep_scripts, make_scripts, open_up, targets_of
 from relenv.bundle.dependencies import Dependencies, Installer, Site, installer_for, locker_for, resolve
 from relenv.bundle.documents import Subject, document
 from relenv.bundle.doubts import doubts, refuse_links
 from relenv.bundle.examined import examine
 from relenv.bundle.formats import FORMATS, Job, isolating, refuse, refuse_name, write
 from relenv.bundle.integration import Program, integrate
-from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_python, packs, trimmed
+from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_files, packs, trimmed
 from relenv.bundle.locks import find_lock, is_flat, pylock_of, read_lock, workspace_sources
 from relenv.bundle.made import Bundle, Written
 from relenv.bundle.members import build_members
@@ -434,7 +434,7 @@ def _install(site: Site, wheel: Wheel, environment: Environment, treatment: Trea
     config, root = site.config, environment.root
     before = _programs(root)
     tops = wheel.install(environment)
-    own_python(site.interpreter, root)
+    own_files(site.interpreter, root)
     prune_aside(root, treatment.prune, treatment.keep)
     changed = {name for name, _ in _programs(root).items() - before.items()}
     for name in sorted(changed & before.keys()):
@@ -576,7 +576,7 @@ def _finish(context: Context, app: App, config: AppConfig, interpreter: Interpre
         "include": sorted(name for name in app.included if (root / name).exists()),  # `exclude` may name them
     }
     write_text(root / MANIFEST, json.dumps(manifest, indent=2) + "\n")
-    write_text(root / "README.txt", _readme(app, config, interpreter, glibc))
+    write_text(root / README, _readme(app, config, interpreter, glibc))
     return glibc
 
 

@@ -114,7 +114,8 @@ def targets_of(entries: Sequence[EntryPoint]) -> dict[str, str]:
 
 
 TOLD = (MANIFEST, SBOM)
-WRITTEN = ("README.txt", SBOM)
+README = "README.txt"
+WRITTEN = (README, SBOM)
 """What a bundle gets at its top when all else is in it."""
 
 

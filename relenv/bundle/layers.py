@@ -219,7 +219,7 @@ def _make_layer(context: Context, interpreter: Interpreter, treatment: Treatment
     environment = create(interpreter, root / "environment", share=True)
     with unharmed(context.cache, interpreter):
         files = fill(environment)
-    own_python(interpreter, environment.root)
+    own_files(interpreter, environment.root)
     uniform.settle(environment)
     added, gone = _changes(interpreter.root, environment.root)
     tops = sorted({path for name in added if (path := _top(environment, name))})
@@ -432,12 +432,22 @@ def _resolve_links(root: Path) -> None:
             shutil.copy2(target, path)
 
 
-def own_python(interpreter: Interpreter, root: Path) -> None:
-    """Refuse a package that put a script in the place of the interpreter itself.
+def own_files(interpreter: Interpreter, root: Path) -> None:
+    """Have what is the interpreter's as it was, and relenv's own names free, whatever a package has put there.
 
     Raises:
-        CheckError: it did.
+        CheckError: it has put a script in the place of the interpreter itself.
     """
+    _own_python(interpreter, root)
+    for name in (*content.TOLD, content.README):
+        path, ours = root / name, interpreter.root / name
+        if path.exists() and not (path.is_file() and ours.is_file() and _alike(path, ours)):
+            content.drop(root, [path])
+            if ours.is_file():
+                link_file(ours, path)
+
+
+def _own_python(interpreter: Interpreter, root: Path) -> None:
     for name in ("python3", "python", f"python{interpreter.series}"):
         ours, theirs = interpreter.root / "bin" / name, root / "bin" / name
         if theirs.is_file() and theirs.read_bytes() != ours.read_bytes():

@@ -425,6 +425,25 @@ def test_a_directory_is_built_as_it_is_now(relenv: Relenv, project: Path, instal
         assert says(bundle) == word
 
 
+def test_what_packages_put_in_the_place_of_relenvs_own_files_is_not_there(relenv: Relenv, project: Path) -> None:
+    names = ("relenv.json", "sbom.cdx.json", "README.txt", "OTHER.txt")
+    files = {f"rlnvbelow-4.0.data/data/{name}": "theirs" for name in names}
+    make_wheel(project / "wheels", "rlnvbelow", "4.0", console={"rlnvbelow": "rlnvbelow:main"}, files=files)
+    for name in names:
+        (project / name).write_text("the project's")
+    text = (project / "pyproject.toml").read_text()
+    data = f'data-files = {{ "" = {json.dumps([*names[:-1], "pyproject.toml"])} }}'
+    text = text.replace('py-modules = ["layered"]', f'py-modules = ["layered"]\n{data}')
+    (project / "pyproject.toml").write_text(text)
+    bundle, _ = made(relenv, project, "made", "--refresh")
+    assert says(bundle) == "rlnvbelow 4.0"
+    relenv("verify", "--strict", bundle)
+    assert json.loads((bundle / "relenv.json").read_text())["bundle"]["project"] == "layered"
+    assert json.loads((bundle / "sbom.cdx.json").read_text())["bomFormat"] == "CycloneDX"
+    assert (bundle / "README.txt").read_text().startswith("layered")
+    assert (bundle / "OTHER.txt").read_text() == "theirs"
+
+
 @pytest.mark.parametrize("prune", ["none", "safe", "max"])
 def test_headers_and_manuals_of_wheels_are_left_out(relenv: Relenv, project: Path, prune: str) -> None:
     data = "rlnvbelow-3.0.data"
