@@ -159,7 +159,7 @@ class Registry:
     ) -> None:
         self._reference, self._cache, self._fetcher, self._ui = reference, cache, fetcher, ui
         self._login, self._offline = _login(reference.host, environ), offline
-        self._challenge, self._auth = "", None
+        self._met, self._challenge, self._auth = False, "", None
 
     _auth: AuthBase | None
 
@@ -230,6 +230,8 @@ class Registry:
             if not path.is_file():
                 if self._offline:
                     raise self._unobtainable(f"{what} is not in the cache")
+                if not self._met:  # the manifest of a pinned image may be in the cache: nothing was asked yet
+                    self._ask(self._reference.manifest())
                 if self._challenge:  # a token may last a minute, and a layer take longer
                     self._auth = self._answer(self._challenge)
                 url, label = self._reference.blob(digest), f"{self._reference.familiar}, {what}"
@@ -253,8 +255,8 @@ class Registry:
         url = self._reference.manifest(digest)
         try:
             answer = self._ask(url)
-            if answer.status == HTTPStatus.UNAUTHORIZED and (challenge := answer.headers.get("WWW-Authenticate", "")):
-                self._challenge, self._auth = challenge, self._answer(challenge)
+            if answer.status == HTTPStatus.UNAUTHORIZED and self._challenge:
+                self._auth = self._answer(self._challenge)
                 answer = self._ask(url)
         except FetchError as error:
             error.hint = NO_NETWORK
@@ -264,7 +266,12 @@ class Registry:
         raise self._refused(answer)
 
     def _ask(self, url: str) -> Answer:
-        return self._fetcher.ask(url, limit=LARGEST, headers={"Accept": ACCEPT}, auth=self._auth)
+        """Ask for a manifest, and note what the registry wants to know of who asks."""
+        self._met = True
+        answer = self._fetcher.ask(url, limit=LARGEST, headers={"Accept": ACCEPT}, auth=self._auth)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            self._challenge = answer.headers.get("WWW-Authenticate", "")
+        return answer
 
     def _answer(self, challenge: str) -> AuthBase | None:
         """Answer what a registry asks of whom it does not know (https://distribution.github.io/distribution/spec/auth)."""

@@ -571,6 +571,21 @@ def test_an_image_is_pulled(hub: Hub, context: Context, layout: Path, tmp_path: 
         assert {one.partition(" ")[0] for one in hub.asked[asked:]} <= {"/v2/team/base/manifests/1", "/token"}
 
 
+@pytest.mark.parametrize("scheme", ["", "Bearer", "Basic"])
+def test_a_layer_that_is_missing_is_pulled_though_the_manifest_is_here(
+    hub: Hub, context: Context, layout: Path, tmp_path: Path, scheme: str
+) -> None:
+    hub.scheme, hub.login = scheme, "me:x" if scheme == "Basic" else ""
+    if hub.login:
+        log_in(tmp_path, hub.host, hub.login)
+    pinned = f"{hub.host}/team/base@{hub.put(layout)}"
+    with open_base(context, pinned, glibc="2.17") as base:
+        layer = base.blobs[0].digest.replace("sha256:", "oci-")
+    (tmp_path / "data/downloads" / layer).unlink()
+    with open_base(context, pinned, glibc="2.17"):
+        assert (tmp_path / "data/downloads" / layer).is_file()
+
+
 def test_without_a_login_it_is_said_how_to_get_one(hub: Hub, tmp_path: Path) -> None:
     hub.scheme, hub.login = "Bearer", "me:x"
     with pytest.raises(SourceError, match="does not give it to whoever has not logged in") as caught:
