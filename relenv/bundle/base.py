@@ -302,7 +302,8 @@ def _none(context: Context, glibc: str) -> Base:
     if _version(glibc) > GLIBC_FLOOR:
         raise CheckError(f"the bundle needs glibc {glibc}, and an image without a base has 2.17", hint=GLIBC_BASES)
     context.ui.warn(OLD)
-    return Base(own=(_runtime(context.toolchain(), context.platform),))
+    runtime = _runtime(context.toolchain(), context.platform)
+    return Base(own=(runtime,), names=frozenset(file.name for file in runtime.files))
 
 
 def _runtime(toolchain: Toolchain, platform: Platform) -> Layer:

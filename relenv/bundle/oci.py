@@ -168,13 +168,13 @@ def layers_of(
         at = next((at for at, known in enumerate(below) if known.get(name) == digest), len(PARTS) - 1)
         parts[at].append(name)
     parts[-1] += [name for name, _ in walk(program.tree) if name.endswith("/")]
-    above = [folder for folder in _above(f"{top}/") if folder != top and folder not in base.names]
+    above = [folder for folder in _above(f"{top}/") if folder not in base.names]
     layers = []
     for what, names in zip(PARTS, parts, strict=True):
         if names:
             files = (_file(program.tree, top, name) for name in names)
-            layers.append(Layer(what=what, files=tuple(_with_folders(files, top, above))))
-            above = []
+            layers.append(Layer(what=what, files=tuple(_with_folders(files, top, above, base.names))))
+            above = [folder for folder in above if folder == top]
     return layers
 
 
@@ -188,13 +188,13 @@ def _file(tree: Path, top: str, name: str) -> File:
     return File(name=f"{top}/{name}", content=path, mode=plain_mode(path.stat().st_mode))
 
 
-def _with_folders(files: Iterable[File], top: str, above: Sequence[str]) -> Iterator[File]:
+def _with_folders(files: Iterable[File], top: str, above: Sequence[str], there: frozenset[str]) -> Iterator[File]:
     """Yield files, and before them each directory that they are in: some programs give those not named mode 0600.
 
-    A name that ends in a slash is that of an empty directory.
+    A name that ends in a slash is that of an empty directory. What is there already keeps its owner and its mode.
     """
-    made = set()
-    for folder in (*above, top):
+    made = set(there)
+    for folder in above:
         yield File(name=folder, content=None, mode=0o755)
     for file in files:
         for folder in _above(file.name):

@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 from relenv.bundle import zstandard
-from relenv.bundle.base import ETC, open_base
+from relenv.bundle.base import ETC, LIBRARIES, LICENCES, open_base
 from relenv.bundle.config import ImageOptions
 from relenv.bundle.keys import NO_BASE_USERS
 from relenv.bundle.oci import Base, File, Layer, Program, entrypoint, layers_of, write_image
@@ -30,6 +30,7 @@ from relenv.errors import CheckError, ChecksumError, ConfigError, SourceError
 from relenv.pip_shim.scripts import trampoline
 from relenv.platforms import PLATFORMS
 from relenv.store import open_cache
+from relenv.toolchain import Toolchain
 from relenv.ui import PlainUi
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LINUX = PLATFORMS["x86_64-linux-gnu"]
+LOADER = LINUX.loader.rpartition("/")[2]
 TAG = name_of("Example App", "1.0+local")
 GLIBC = b"GNU C Library (Debian) stable release version 2.36."
 
@@ -156,6 +158,33 @@ def test_empty_directories_are_there(program: Program, tmp_path: Path) -> None:
 def test_what_the_base_has_is_left_as_it_is(program: Program) -> None:
     layers = layers_of(program, digests(program.tree), (), Base(names=frozenset({"opt"})))
     assert [file.name for file in layers[0].files][:2] == ["opt/example", "opt/example/README.txt"]
+    layers = layers_of(program, digests(program.tree), (), Base(names=frozenset({"opt", "opt/example"})))
+    assert "opt/example" not in [file.name for file in layers[0].files]
+    assert "opt/example/bin" in [file.name for file in layers[0].files]
+
+
+@pytest.mark.parametrize("path", ["/home/nonroot/app", "/home/nonroot", "/tmp"])  # noqa: S108 - of an image
+def test_a_home_without_a_base_stays_its_owners(
+    program: Program, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    toolchain = Toolchain(name="ppbt-1", triplet="x", key="", root=tmp_path / "toolchain")
+    for name in (
+        *(f"x/sysroot/lib/{one}" for one in (*LIBRARIES, LOADER)),
+        *(f"share/licenses/{one}" for one in LICENCES),
+    ):
+        (toolchain.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (toolchain.root / name).touch()
+    toolchain.tool("strip").parent.mkdir()
+    toolchain.tool("strip").write_text('#!/bin/sh\ncp "$4" "$3"\n')
+    toolchain.tool("strip").chmod(0o755)
+    monkeypatch.setattr(Context, "toolchain", lambda _: toolchain)
+    program = dataclasses.replace(program, path=path)
+    with open_base(context, "none", glibc="2.17") as base:
+        layers = layers_of(program, digests(program.tree), (), base)
+        found = read(image(tmp_path / "a.tar", program, base, layers)).layers()
+    owners = {one.name: (one.mode, one.uid) for layer in found for one in layer}
+    assert (owners["home/nonroot"], owners["tmp"]) == ((0o700, 65532), (0o1777, 0))
+    assert owners[f"{path.strip('/')}/bin/example"] == (0o755, 0)
 
 
 def test_a_name_that_means_removal_is_refused(program: Program) -> None:
