@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import re
 import tarfile
 import tempfile
@@ -18,7 +19,7 @@ from relenv import process
 from relenv.bundle import zstandard
 from relenv.bundle.keys import NO_BASE, is_path
 from relenv.bundle.oci import INDEXES, LAYER, LAYERS, MANIFEST_TYPE, MANIFESTS, Base, Blob, File, Layer
-from relenv.bundle.registry import LARGEST, Registry, parse_reference
+from relenv.bundle.registry import DIGEST, LARGEST, Registry, parse_reference
 from relenv.errors import CheckError, ChecksumError, ConfigError, SourceError
 from relenv.pip_shim.packing import blob_path
 from relenv.relocate.elf import GLIBC_FLOOR
@@ -35,6 +36,9 @@ GLIBC_BASES = 'name one that has it: base = "debian:12-slim" in [tool.relenv.oci
 LAYOUTS = "`skopeo copy docker://debian:12-slim oci-archive:base.tar` makes one, of what docker has docker-daemon:"
 DEPTH = 3
 """Indexes in indexes."""
+RUN = {"Env": list, "Labels": dict, "ExposedPorts": dict}
+"""What an image config has, or has not, of what is added to."""
+CHUNK = 1 << 20
 
 LIBRARIES = (
     *("libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "libnsl.so.1"),
@@ -122,21 +126,21 @@ def _read(place: _Place, platform: Platform, glibc: str) -> Base:
     digest, manifest = _chosen(place, platform.architecture)
     try:
         blobs = tuple(_blob(one, place.name) for one in manifest["layers"])
-        config = json.loads(place.config(manifest["config"]["digest"]))
+        config = json.loads(place.config(_digest(manifest["config"], place.name)))
         machine = (config.get("os"), config.get("architecture"))
-        complete = len(blobs) == len(config["rootfs"]["diff_ids"])
+        diffs = _diffs(config)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise _damaged(place.name, "its manifest or its configuration makes no sense") from error
     if machine != ("linux", platform.architecture):
         raise CheckError(f"the base {place.name} is for {'/'.join(map(str, machine))}")
-    if not complete:
+    if len(blobs) != len(diffs):
         raise _damaged(place.name, "its configuration has not as many layers as its manifest")
     calls = {blob.digest: f"layer {at} of {len(blobs)}" for at, blob in enumerate(blobs, 1)}
 
     def opened(digest: str) -> BinaryIO:
         return place.layer(digest, calls[digest])
 
-    names = _names(place.name, blobs, opened, platform, glibc)
+    names = _names(place.name, list(zip(blobs, diffs, strict=True)), opened, platform, glibc)
     return Base(name=place.remote, digest=digest, config=config, blobs=blobs, open=opened, names=names)
 
 
@@ -156,7 +160,7 @@ def _chosen(place: _Place, architecture: str) -> tuple[str, Mapping[str, Any]]:
             if entry is None:
                 has = ", ".join(sorted(machines)) or "none at all"
                 raise SourceError(f"the base {place.name} has no image for linux/{architecture}; it has: {has}")
-            data = place.document(entry["digest"])
+            data = place.document(_digest(entry, place.name))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise _damaged(place.name, "its manifest makes no sense") from error
     raise _damaged(place.name, "its indexes do not end")
@@ -170,26 +174,56 @@ def _blob(descriptor: Mapping[str, Any], name: str) -> Blob:
     media = descriptor["mediaType"]
     if media not in LAYERS:
         raise SourceError(f"the base {name} has a layer of a kind that cannot be copied: {media}")
-    return Blob(media=LAYERS[media], digest=descriptor["digest"], size=descriptor["size"])
+    return Blob(media=LAYERS[media], digest=_digest(descriptor, name), size=descriptor["size"])
+
+
+def _digest(descriptor: Mapping[str, Any], name: str) -> str:
+    digest = descriptor["digest"]
+    if not isinstance(digest, str) or not re.fullmatch(DIGEST, digest):
+        raise _damaged(name, f"{digest!r} is no digest by sha256")
+    return digest
+
+
+def _diffs(config: Mapping[str, Any]) -> list[str]:
+    """Return the digests of what the layers unpack to.
+
+    Raises:
+        TypeError, LookupError, AttributeError: the config, or what will be added to in it, is not what it should be.
+    """
+    run, diffs = config.get("config") or {}, config["rootfs"]["diff_ids"]
+    parts = [(diffs, list), (config.get("history") or [], list), (run, dict)]
+    parts += [(run.get(name) or kind(), kind) for name, kind in RUN.items()]
+    if not all(isinstance(part, kind) for part, kind in parts):
+        raise TypeError
+    if not all(isinstance(one, str) for one in (*diffs, *(run.get("Env") or ()))):
+        raise TypeError
+    return list(diffs)
 
 
 def _names(
-    base: str, blobs: Sequence[Blob], opened: Callable[[str], BinaryIO], platform: Platform, glibc: str
+    base: str,
+    layers: Sequence[tuple[Blob, str]],
+    opened: Callable[[str], BinaryIO],
+    platform: Platform,
+    glibc: str,
 ) -> frozenset[str]:
-    """Return what there is in layers, once it is known that they have the glibc that is needed."""
+    """Return what there is in layers, once it is known that they are in order, and have the glibc that is needed."""
     names: set[str] = set()
     found = ""
-    for blob in blobs:
+    for blob, diff in layers:
         with opened(blob.digest) as packed:
+            size = packed.seek(0, os.SEEK_END)
+            if size != blob.size:
+                raise _damaged(base, f"{blob.digest} has {size} bytes, where its manifest says {blob.size}")
+            packed.seek(0)
             try:
-                for member, tar in _members(blob, packed):
-                    names.add(member.name.removeprefix("./").rstrip("/"))
-                    if LIBC.fullmatch(member.name.rpartition("/")[2]) and member.isreg():
-                        content = cast("BinaryIO", tar.extractfile(member)).read()
-                        version = re.search(rb"release version (\d+\.\d+)", content)
-                        found = version[1].decode() if version else found
+                there, version, digest = _content(blob, packed)
             except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
                 raise _damaged(base, f"{blob.digest} cannot be unpacked ({error})") from error
+        if digest != diff:
+            raise _damaged(base, f"{blob.digest} unpacks to {digest}, where its configuration says {diff}")
+        names |= there
+        found = version or found
     if not any(name.endswith(f"/{Path(platform.loader).name}") for name in names):
         raise CheckError(f"the base {base} has no glibc for {platform.machine}", hint=GLIBC_BASES)
     if found and _version(found) < _version(glibc):
@@ -197,18 +231,49 @@ def _names(
     return frozenset(names)
 
 
-def _members(blob: Blob, packed: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
-    """Yield what is in a layer."""
+class _Hashing:
+    """A file to read from that hashes what goes by."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source, self._hash = source, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._source.read(size)
+        self._hash.update(data)
+        return data
+
+    def digest(self) -> str:
+        """Return the digest of all of it; what is left is read: a tar may be followed by zeros."""
+        while self.read(CHUNK):
+            process.check()
+        return f"sha256:{self._hash.hexdigest()}"
+
+
+def _content(blob: Blob, packed: BinaryIO) -> tuple[set[str], str, str]:
+    """Return the names of what is in a layer, the version of its glibc or nothing, and the digest of the tar."""
+    names, found = set[str](), ""
+    with _unpacked(blob, packed) as plain:
+        with tarfile.open(fileobj=cast("BinaryIO", plain), mode="r|") as tar:
+            for member in tar:
+                process.check()
+                names.add(member.name.removeprefix("./").rstrip("/"))
+                if LIBC.fullmatch(member.name.rpartition("/")[2]) and member.isreg():
+                    content = cast("BinaryIO", tar.extractfile(member)).read()
+                    version = re.search(rb"release version (\d+\.\d+)", content)
+                    found = version[1].decode() if version else found
+        return names, found, plain.digest()
+
+
+@contextmanager
+def _unpacked(blob: Blob, packed: BinaryIO) -> Iterator[_Hashing]:
+    """Give the tar that a layer is."""
     kind = blob.media.removeprefix(LAYER)
     with ExitStack() as stack:
         if kind == "+gzip":
             packed = cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=packed)))
         elif kind == "+zstd":
             packed = stack.enter_context(zstandard.decompressing(packed))
-        with tarfile.open(fileobj=packed, mode="r|") as tar:
-            for member in tar:
-                process.check()
-                yield member, tar
+        yield _Hashing(packed)
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -285,7 +350,10 @@ def _members_of(path: Path) -> Iterator[Callable[[str], BinaryIO]]:
         reason = error.strerror if isinstance(error, OSError) else "it is neither a tar nor a directory with one"
         raise ConfigError(f"oci.base: {path} is no image layout ({reason})", hint=LAYOUTS) from error
     with tar:
-        members = {member.name.removeprefix("./"): member for member in tar if member.isreg()}
+        try:
+            members = {member.name.removeprefix("./"): member for member in tar if member.isreg()}
+        except tarfile.TarError as error:
+            raise _damaged(str(path), f"it is no whole tar ({error})") from error
         if "oci-layout" not in members:
             raise ConfigError(f"oci.base: {path} is no image layout", hint=LAYOUTS)
         yield lambda name: cast("BinaryIO", tar.extractfile(members[name]))

@@ -24,8 +24,8 @@ from requests.utils import parse_dict_header
 from relenv.bundle.oci import INDEXES, MANIFESTS
 from relenv.checksums import mismatch
 from relenv.download import Answer, FetchError
-from relenv.errors import ConfigError, SourceError
-from relenv.store import write_text
+from relenv.errors import ConfigError, SourceError, naming
+from relenv.store import part_of, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -181,7 +181,7 @@ class Registry:
                 raise self._unobtainable("without a network it cannot be looked up")
             return self._remembered(known)
         try:
-            data = self._manifest("")
+            data = self._current()
         except FetchError as error:
             if not known.is_file():
                 raise
@@ -190,6 +190,14 @@ class Registry:
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         self._keep(digest, data)
         write_text(known, json.dumps({"reference": str(reference), "digest": digest}) + "\n")
+        return data
+
+    def _current(self) -> bytes:
+        data = self._manifest("")
+        if not _is_manifest(data):  # of a network that wants one to log in first: it must not be remembered
+            error = FetchError(self._reference.manifest(), "what comes from there is no manifest")
+            error.hint = NO_NETWORK
+            raise error
         return data
 
     def _remembered(self, known: Path) -> bytes:
@@ -249,7 +257,9 @@ class Registry:
     def _keep(self, digest: str, data: bytes) -> None:
         path = self._place(digest)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, data.decode())
+        with self._cache.lock(path.name, self._ui), naming(path):
+            part_of(path).write_bytes(data)
+            part_of(path).replace(path)
 
     def _manifest(self, digest: str) -> bytes:
         url = self._reference.manifest(digest)
@@ -308,6 +318,15 @@ class Registry:
 
     def _unobtainable(self, reason: str) -> SourceError:
         return SourceError(f"the image {self._reference.familiar} cannot be had: {reason}", hint=NO_NETWORK)
+
+
+def _is_manifest(data: bytes) -> bool:
+    """Tell whether something looks like a manifest or an index."""
+    try:
+        document = json.loads(data)
+    except ValueError:
+        return False
+    return isinstance(document, dict) and not document.keys().isdisjoint(("layers", "manifests"))
 
 
 def _login(host: str, environ: Mapping[str, str]) -> tuple[str, str] | None:

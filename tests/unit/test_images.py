@@ -34,7 +34,7 @@ from relenv.toolchain import Toolchain
 from relenv.ui import PlainUi
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 LINUX = PLATFORMS["x86_64-linux-gnu"]
@@ -407,13 +407,15 @@ def test_a_base_that_is_damaged(program: Program, layout: Path, context: Context
     folder = unpacked(layout)
     layer = folder / "blobs" / read(layout).manifest["layers"][0]["digest"].replace(":", "/")
     content = layer.read_bytes()
-    layer.write_bytes(gzip.compress(gzip.decompress(content), 1))  # unpacks, and is another
+    layer.write_bytes(content[:4] + b"time" + content[8:])  # unpacks to the same, and is another
     with open_base(context, str(folder), glibc="2.17") as base:
         layers = layers_of(program, digests(program.tree), (), base)
         with pytest.raises(ChecksumError, match="is what it should be"):
             image(tmp_path / "on.tar", program, base, layers)
-    layer.write_bytes(content[: len(content) // 2])
+    layer.write_bytes(content[:-20] + bytes(20))
     assert "cannot be unpacked" in refusal(context, folder)
+    layer.write_bytes(content[:-1])
+    assert f"has {len(content) - 1} bytes, where its manifest says {len(content)}" in refusal(context, folder)
     layer.unlink()
     assert "it has no layer 1 of 1" in refusal(context, folder)
     manifest = (
@@ -423,6 +425,98 @@ def test_a_base_that_is_damaged(program: Program, layout: Path, context: Context
     assert "is something else" in refusal(context, folder)
     (folder / "index.json").write_text("{}")
     assert "its manifest makes no sense" in refusal(context, folder)
+
+
+def rewrite(folder: Path, descriptor: dict[str, Any], change: Callable[[Any], None]) -> dict[str, Any]:
+    """Put a changed blob of JSON into a layout, and return its descriptor."""
+    value = json.loads((folder / "blobs" / descriptor["digest"].replace(":", "/")).read_bytes())
+    change(value)
+    data = json.dumps(value).encode()
+    digest = hashlib.sha256(data).hexdigest()
+    (folder / "blobs/sha256" / digest).write_bytes(data)
+    return descriptor | {"digest": f"sha256:{digest}", "size": len(data)}
+
+
+def rewritten(layout: Path, manifest: Callable[[Any], None], config: Callable[[Any], None]) -> Path:
+    """Return a layout with another manifest and another config, each where its digest says."""
+    folder = unpacked(layout)
+    index = json.loads((folder / "index.json").read_bytes())
+
+    def changed(value: Any) -> None:
+        value["config"] = rewrite(folder, value["config"], config)
+        manifest(value)
+
+    index["manifests"] = [rewrite(folder, index["manifests"][0], changed)]
+    (folder / "index.json").write_text(json.dumps(index))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"digest": 5}, "5 is no digest by sha256"),
+        ({"digest": None}, "None is no digest by sha256"),
+        ({"digest": "sha256:../../index.json"}, "is no digest by sha256"),
+        ({"size": 7}, "bytes, where its manifest says 7"),
+        ({"size": "7"}, "bytes, where its manifest says 7"),
+        ({"mediaType": []}, "its manifest or its configuration makes no sense"),
+    ],
+)
+def test_a_layer_that_is_not_as_the_manifest_says(
+    layout: Path, context: Context, change: dict[str, Any], said: str
+) -> None:
+    folder = rewritten(layout, lambda manifest: manifest["layers"][0].update(change), lambda _: None)
+    assert said in refusal(context, folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": [1]},
+        {"config": {"Env": [3]}},
+        {"config": {"Env": {"A": "b"}}},
+        {"config": {"Labels": ["a"]}},
+        {"config": {"ExposedPorts": ["80/tcp"]}},
+        {"history": {"a": "b"}},
+        {"rootfs": []},
+        {"rootfs": {"diff_ids": [3]}},
+    ],
+)
+def test_a_config_that_makes_no_sense(layout: Path, context: Context, change: dict[str, Any]) -> None:
+    folder = rewritten(layout, lambda _: None, lambda config: config.update(change))
+    assert "its manifest or its configuration makes no sense" in refusal(context, folder)
+
+
+def test_a_layer_that_unpacks_to_something_else(layout: Path, context: Context) -> None:
+    other = f"sha256:{'0' * 64}"
+    folder = rewritten(layout, lambda _: None, lambda config: config["rootfs"].update(diff_ids=[other]))
+    assert f"where its configuration says {other}" in refusal(context, folder)
+
+
+def test_what_follows_the_tar_of_a_layer_belongs_to_it(
+    program: Program, layout: Path, context: Context, tmp_path: Path
+) -> None:
+    found = read(layout)
+    plain = gzip.decompress(found.blob(found.manifest["layers"][0])) + bytes(100_000)
+    diff = f"sha256:{hashlib.sha256(plain).hexdigest()}"
+    folder = rewritten(layout, lambda _: None, lambda config: config["rootfs"].update(diff_ids=[diff]))
+    (entry,) = json.loads((folder / "index.json").read_bytes())["manifests"]
+    manifest = json.loads((folder / "blobs" / entry["digest"].replace(":", "/")).read_bytes())
+    place(folder, manifest, "layers", gzip.compress(plain), "application/vnd.oci.image.layer.v1.tar+gzip")
+    with open_base(context, str(folder), glibc="2.17") as base:
+        layers = layers_of(program, digests(program.tree), (), base)
+        assert len(read(image(tmp_path / "on.tar", program, base, layers)).layers()) == 2
+
+
+def test_a_layout_that_was_cut_short(layout: Path, context: Context) -> None:
+    whole = layout.read_bytes()
+    with tarfile.open(layout) as tar:
+        members = {member.name: member for member in tar}
+    for name in ("oci-layout", "index.json"):
+        layout.write_bytes(whole[: members[name].offset_data + 1])
+        assert "it is no whole tar" in refusal(context, layout)
+    layout.write_bytes(whole[: members["index.json"].offset + 1])
+    assert "it has no index.json" in refusal(context, layout)
 
 
 def test_what_is_no_layout(context: Context, tmp_path: Path) -> None:
@@ -656,6 +750,26 @@ def test_without_a_network_it_is_what_it_was(hub: Hub, tmp_path: Path) -> None:
         registry(hub, tmp_path).top()
     hub.broken = True
     assert registry(hub, tmp_path).top() == top
+
+
+@pytest.mark.parametrize("page", ["<html>log in</html>".encode("utf-16"), b"<html>", b'{"errors": []}', b"[1]"])
+def test_a_page_in_place_of_a_manifest_is_not_remembered(hub: Hub, tmp_path: Path, page: bytes) -> None:
+    tag = "/v2/team/base/manifests/1"
+    index, hub.files[tag] = hub.files[tag], page
+    with pytest.raises(FetchError, match="what comes from there is no manifest") as caught:
+        registry(hub, tmp_path).top()
+    assert 'base = "none"' in caught.value.hint
+    hub.files[tag] = index
+    assert registry(hub, tmp_path).top() == index
+    hub.files[tag] = page
+    assert registry(hub, tmp_path).top() == index
+    assert registry(hub, tmp_path, offline=True).top() == index
+
+
+def test_a_manifest_is_kept_as_it_is(hub: Hub, tmp_path: Path) -> None:
+    odd = '{"layers": []}'.encode("utf-16")
+    hub.files["/v2/team/base/manifests/1"] = odd
+    assert registry(hub, tmp_path).top() == odd
 
 
 def test_a_host_that_is_out_of_reach(hub: Hub, tmp_path: Path) -> None:
