@@ -22,7 +22,7 @@ from relenv.store import write_text
 from relenv.texts import template
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from importlib.metadata import EntryPoint
     from pathlib import Path
 
@@ -106,7 +106,7 @@ def entries(program: Program, config: AppConfig) -> list[Entry]:
     """Return what the menu shows: each gui script, and whatever else is configured.
 
     Raises:
-        ConfigError: a script is not among the bundle's, or there is none to show.
+        ConfigError: a script is not among the bundle's, or there is none to show, or no name for its entry.
     """
     gui = [one.name for one in program.entry_points if one.group == "gui_scripts"]
     named = [name for name in config.desktop if name]
@@ -119,6 +119,7 @@ def entries(program: Program, config: AppConfig) -> list[Entry]:
         )
     shown = [name for name in program.scripts if name in gui or name in named]
     common = config.desktop.get("", DesktopOptions())
+    _check_names(shown)
     found = []
     for script in shown:
         options = config.desktop.get(script, common)
@@ -133,6 +134,19 @@ def entries(program: Program, config: AppConfig) -> list[Entry]:
             )
         )
     return found
+
+
+def _check_names(scripts: Iterable[str]) -> None:
+    """Refuse scripts whose desktop entries would have no name, or one and the same."""
+    taken: dict[str, str] = {}
+    hint = "it has letters and digits of ASCII, `_`, `-` and `.` of the script's: give that another in pyproject.toml"
+    for script in scripts:
+        plain = _plain(script)
+        if not plain:
+            raise ConfigError(f"tool.relenv.desktop: {script} cannot be a desktop entry's name", hint=hint)
+        if (other := taken.setdefault(plain, script)) != script:
+            both = f"{other} and {script}"
+            raise ConfigError(f"tool.relenv.desktop: {both} would have the same desktop entry, {plain}", hint=hint)
 
 
 def _plain(name: str) -> str:

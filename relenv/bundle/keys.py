@@ -486,7 +486,7 @@ SETTINGS = Shape(
 )
 
 
-UNIT_NAME = r"[A-Za-z0-9][\w:.-]{0,200}"
+UNIT_NAME = r"[A-Za-z0-9][A-Za-z0-9_:.-]{0,200}"
 """Of a unit, without what comes behind its last dot (systemd.unit(5))."""
 
 SERVICE: dict[str, Key] = {
@@ -534,21 +534,21 @@ SERVICE: dict[str, Key] = {
         metavar="TYPE",
     ),
     "environment": Key(
-        shape=TABLE,
+        shape=VARIABLES,
         summary="variables that it gets; {root} stands for the bundle's directory",
         example='{ MYPROJECT_CONFIG = "/etc/myproject.toml" }',
         default={},
         metavar="NAME=VALUE",
     ),
     "after": Key(
-        shape=listed(r"[\w:.@\\-]+\.[a-z]+", 'a list of units such as "network-online.target"'),
+        shape=listed(r"[A-Za-z0-9_:.@\\-]+\.[a-z]+", 'a list of units such as "network-online.target"'),
         summary="units that are started before it",
         example='["network-online.target", "postgresql.service"]',
         default=["network.target"],
         metavar="UNIT",
     ),
     "wanted-by": Key(
-        shape=listed(r"[\w:.@\\-]+\.[a-z]+", 'a list of units such as "multi-user.target"'),
+        shape=listed(r"[A-Za-z0-9_:.@\\-]+\.[a-z]+", 'a list of units such as "multi-user.target"'),
         summary="units that start it, once it is enabled; with --user default.target stands for multi-user.target",
         example='["multi-user.target"]',
         default=["multi-user.target"],

@@ -157,9 +157,12 @@ SERVICES: dict[str, tuple[list[Any], list[Any]]] = {
     "user": (["www-data", "1000", "me$"], ["a b", "", 1000, "me:us"]),
     "restart": (["always", "no"], [True, "never"]),
     "type": (["notify"], ["Simple", 1]),
-    "environment": ([{"A": "b"}], [["A=b"], {"A": 1}]),
-    "after": ([["a.service", "dev-sda\\x2d1.device", "g@1.service"], []], ["a.service", ["a"], ["a b.service"]]),
-    "wanted-by": ([["graphical.target"]], ["graphical.target", ["multi-user"]]),
+    "environment": ([{"A": "b"}], [["A=b"], {"A": 1}, {"A B": "x"}, {"1A": "x"}, {"Ä": "x"}]),
+    "after": (
+        [["a.service", "dev-sda\\x2d1.device", "g@1.service"], []],
+        ["a.service", ["a"], ["a b.service"], ["größe.service"]],
+    ),
+    "wanted-by": ([["graphical.target"]], ["graphical.target", ["multi-user"], ["größe.target"]]),
     "settings": ([{"LimitNOFILE": "1", "ReadWritePaths": ""}], [{"A": 1}, {"A B": "c"}, {"A": "b\nC=d"}, ["A=b"]]),
 }
 ENTRIES: dict[str, tuple[list[Any], list[Any]]] = {
@@ -238,7 +241,12 @@ def test_mistakes_in_tables_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"tool.relenv.service.web has an unknown key `usre`") as caught:
         loaded(tmp_path, '[tool.relenv.service.web]\nusre = "x"\n')
     assert caught.value.hint == "did you mean `user`?"
-    for text in ('usre = "x"', '"a b" = { user = "x" }', 'web = { script = "a", table = {} }'):
+    for text in (
+        'usre = "x"',
+        '"a b" = { user = "x" }',
+        '"größe" = { user = "x" }',
+        'web = { script = "a", table = {} }',
+    ):
         with pytest.raises(ConfigError, match="has an unknown key"):
             loaded(tmp_path, f"[tool.relenv.service]\n{text}\n")
     with pytest.raises(ConfigError, match=r"tool.relenv.service.web.restart is not possible: with type = oneshot and"):

@@ -149,6 +149,17 @@ def test_what_the_menu_shows() -> None:
         entries(made, config(desktop={"": DesktopOptions(), "tol": DesktopOptions()}))
 
 
+def test_entries_without_a_name_of_their_own() -> None:
+    with pytest.raises(ConfigError, match="desktop: 日本 cannot be a desktop entry's name"):
+        entries(program(日本="gui"), config())
+    with pytest.raises(ConfigError, match="a b and a-b would have the same desktop entry, a-b"):
+        entries(program(**{"a b": "gui", "a-b": "gui"}), config())
+    both = program(**{"a b": "gui", "a-b": "console"})
+    assert [one.script for one in entries(both, config())] == ["a b"]
+    with pytest.raises(ConfigError, match="would have the same desktop entry"):
+        entries(both, config(desktop={"": DesktopOptions(), "a-b": DesktopOptions()}))
+
+
 def test_what_is_in_the_way(tmp_path: Path) -> None:
     _scripts(tmp_path, "app")
     (tmp_path / "share/systemd").mkdir(parents=True)
@@ -224,6 +235,13 @@ def test_the_place_is_spelled_as_a_menu_reads_it(bundle: Path, shell: list[str])
     command = command.replace("\\\\", "\\")  # the escapes of a text come first; then quotes as those of sh
     words = call(["dash"], "-c", f"printf '%s\\n' {command}").stdout.replace("%%", "%").splitlines()
     assert words == ["/bin/sh", f"{bundle}/bin/app", "%F"]
+
+
+def test_a_unit_is_named_with_its_suffix_or_without(bundle: Path, shell: list[str]) -> None:
+    plain = call(shell, bundle / "bin/app-service", "print", "app.work").stdout
+    assert lines(plain, "SyslogIdentifier") == ["app.work"]
+    assert call(shell, bundle / "bin/app-service", "print", "app.work.service").stdout == plain
+    assert call(shell, bundle / "bin/app-desktop", "print", "app.desktop").stdout.count("[Desktop Entry]") == 1
 
 
 def test_installed_moved_and_removed(bundle: Path, shell: list[str], tmp_path: Path) -> None:
@@ -315,6 +333,8 @@ def test_what_it_refuses(bundle: Path, shell: list[str], tmp_path: Path) -> None
     assert "app-service install [--user]" in call(shell, service, HOME=tmp_path).stdout
     lined = bundle.rename(tmp_path / "a\nb")
     assert "control characters" in call(shell, lined / "bin/app-service", "print", code=1).stderr
+    marked = lined.rename(tmp_path / "@ROOT_IN_VALUE@")
+    assert "has @ROOT_IN_ in it" in call(shell, marked / "bin/app-service", "print", code=1).stderr
     assert not list(tmp_path.rglob("*.part*"))
 
 
