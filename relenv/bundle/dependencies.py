@@ -321,16 +321,35 @@ def pip_report(site: Site, requirements: Sequence[str]) -> list[dict[str, Any]]:
     report = site.work / "report.json"
     tags = site.work / "tags"
     tags.mkdir(exist_ok=True)
-    python = site.interpreter.root / "bin" / "python3"
-    with wheels_for(site.config.glibc, tags):
-        pip_install(
-            [python, "-I", "-B", "-c", PIP, tags],
-            ["--dry-run", "--ignore-installed", "--report", str(report), "--", *requirements],
-            environ=site.dated,
-            what=site.label,
-        )
-    found: list[dict[str, Any]] = json.loads(report.read_bytes())["install"]
-    return found
+    pip: list[str | Path] = [site.interpreter.root / "bin" / "python3", "-I", "-B", "-c", PIP, tags]
+    asked = ("--dry-run", "--ignore-installed", "--report", str(report), "--", *requirements)
+
+    def ask() -> list[dict[str, Any]]:
+        with wheels_for(site.config.glibc, tags):
+            pip_install(pip, asked, environ=site.dated, what=site.label)
+        found: list[dict[str, Any]] = json.loads(report.read_bytes())["install"]
+        return found
+
+    found = ask()
+    for name in filter(None, map(_stale, found)):
+        with suppress(process.CommandError):  # installing says what is the matter
+            process.run([*pip, "cache", "remove", name], env=site.dated)
+    return ask() if any(map(_stale, found)) else found
+
+
+def _stale(item: Mapping[str, Any]) -> str:
+    """Return the name of what pip has built of another file at this place; empty if it is of the one that is there.
+
+    pip keeps what it has built of a local archive by its place alone, with the checksum that it had.
+    """
+    url = urlsplit(item["download_info"]["url"])
+    known = checksums(item["download_info"])
+    path = Path(unquote(url.path))
+    if url.scheme != "file" or not known or not path.is_file():
+        return ""
+    kind, value = next(iter(known.items()))
+    with path.open("rb") as file:
+        return "" if hashlib.file_digest(file, kind).hexdigest() == value else str(item["metadata"]["name"])
 
 
 def _line(item: Mapping[str, Any]) -> tuple[str, bool]:

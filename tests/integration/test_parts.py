@@ -444,6 +444,23 @@ def test_what_packages_put_in_the_place_of_relenvs_own_files_is_not_there(relenv
     assert (bundle / "OTHER.txt").read_text() == "theirs"
 
 
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+@pytest.mark.usefixtures("uv")
+def test_an_sdist_is_taken_as_it_is_now(relenv: Relenv, project: Path, installer: str) -> None:
+    (project / "pyproject.toml").write_text(PROJECT.replace("rlnvbelow", "rlnvmember"))
+    (project / "layered.py").write_text("import rlnvmember\n\n\ndef main():\n    print(rlnvmember.word)\n")
+    folder = project.parent / "rlnvmember-1.0"
+    folder.mkdir()
+    (folder / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: rlnvmember\nVersion: 1.0\n")
+    (folder / "pyproject.toml").write_text(MEMBER)
+    for word in ("one", "two"):
+        (folder / "rlnvmember.py").write_text(f"word = '{word}'\n")
+        tar = ["tar", "-czf", project / "wheels/rlnvmember-1.0.tar.gz", folder.name]
+        subprocess.run(tar, cwd=project.parent, check=True)
+        bundle, _ = made(relenv, project, word, "--installer", installer)
+        assert says(bundle) == word
+
+
 @pytest.mark.parametrize("prune", ["none", "safe", "max"])
 def test_headers_and_manuals_of_wheels_are_left_out(relenv: Relenv, project: Path, prune: str) -> None:
     data = "rlnvbelow-3.0.data"
