@@ -9,7 +9,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from relenv.bundle.output import fresh, is_special
+from relenv.bundle.formats import FORMATS
+from relenv.bundle.output import file_name, fresh, is_special, target_of, writing
 from relenv.bundle.report import KINDS, Package, Report
 from relenv.errors import OutputError
 from relenv.store import try_writing
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from relenv.bundle.config import AppConfig
     from relenv.bundle.report import File
     from relenv.bundle.startup import Module, Start
 
@@ -32,27 +34,49 @@ BASES = (r"lib/python3\.\d+/site-packages/", r"lib/python3\.\d+/", r"lib/", r"bi
 
 _BLOCK = r"<{0}>(.*?)</{0}>"
 
+MARK = b": where the bytes are</title>"
+"""What tells a report from other pages, whichever relenv wrote it."""
+HEAD = 4096
+"""Bytes in which it is."""
 
-def refuse_page(path: Path) -> None:
-    """Refuse a place before anything is built for it.
+
+def refuse_page(path: Path, config: AppConfig) -> None:
+    """Refuse a place before anything is built for it: only an older report is replaced, and no bundle is.
 
     Raises:
         OutputError: a page cannot be written there.
     """
     hint = "choose another place with --report"
+    name = config.name or file_name(config.project)
+    if path.resolve() in {target_of(config, name, FORMATS[form].suffix).resolve() for form in config.formats}:
+        raise OutputError(f"{path} is where the bundle goes", hint=hint)
+    _refuse_taken(path, hint)
+    try_writing(path.parent, hint=hint)
+
+
+def _refuse_taken(path: Path, hint: str) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a directory, not a place for a page", hint=hint)
     if is_special(path) or path.is_symlink():  # /dev/stdout is a link, maybe to a file
         raise OutputError(f"{path} exists already, and is no file", hint=hint)
-    try_writing(path.parent, hint=hint)
+    if path.exists() and not _may_be_replaced(path):
+        raise OutputError(f"{path} exists already, and is no report", hint=f"remove it, or {hint}")
+
+
+def _may_be_replaced(path: Path) -> bool:
+    """Tell whether a file is a report, or an empty one that may have been made to become one."""
+    with writing(path), path.open("rb") as file:
+        head = file.read(HEAD)
+    return not head or (head.startswith(b"<!doctype html>") and MARK in head)
 
 
 def write_page(report: Report, path: Path) -> None:
     """Write the page.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, or what making the bundle has put there is not to be lost.
     """
+    _refuse_taken(path, "choose another place with --report")  # a bundle's name may come from its wheel
     with fresh(path) as out:
         out.write(render(report).encode())
 

@@ -107,7 +107,7 @@ def _reported(context: Context, config: AppConfig, page: Path | None) -> tuple[B
     from relenv.bundle.report import Report, described, report_on, table  # noqa: PLC0415
 
     if page:
-        refuse_page(page)
+        refuse_page(page, config)
     reports: list[Report] = []
 
     def look(job: Job, files: Sequence[Written], work: Path) -> None:

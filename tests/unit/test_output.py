@@ -13,7 +13,8 @@ from relenv.bundle.config import AppConfig
 from relenv.bundle.formats import FORMATS, refuse, refuse_name
 from relenv.bundle.keys import ENDINGS
 from relenv.bundle.output import fresh, in_turn, try_making
-from relenv.bundle.page import refuse_page
+from relenv.bundle.page import refuse_page, write_page
+from relenv.bundle.report import Report
 from relenv.errors import ConfigError, OutputError, UsageError
 from relenv.store import held, hold, partial_name, try_writing
 from relenv.ui import open_ui
@@ -41,8 +42,8 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "stdout").symlink_to("page.html")
     for path in (pipe, tmp_path / "stdout"):
         with pytest.raises(OutputError, match="exists already, and is no file"):
-            refuse_page(path)
-    refuse_page(tmp_path / "page.html")
+            refuse_page(path, config(tmp_path, "it.zip", "zip"))
+    refuse_page(tmp_path / "page.html", config(tmp_path, "it.zip", "zip"))
 
 
 def test_what_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
@@ -68,6 +69,36 @@ def test_a_directory_takes_no_name_that_is_taken(tmp_path: Path) -> None:
 
 def config(root: Path, output: str, *formats: str) -> AppConfig:
     return AppConfig(root=root, output=f"{root}/{output}", formats=formats)
+
+
+def test_a_page_takes_the_place_of_a_report_alone(tmp_path: Path) -> None:
+    own = config(tmp_path, "it.zip", "zip")
+    facts = {"python": "3.13.5", "triplet": "x86_64-linux-gnu", "glibc": "2.17", "relenv": "1"}
+    report = Report(project="it", version="1", packages=(), **facts)
+    for name, text in {"pyproject.toml": "[project]\n", "own.html": "<!doctype html>\n<title>mine</title>\n"}.items():
+        (tmp_path / name).write_text(text)
+        for replace in (lambda path: refuse_page(path, own), lambda path: write_page(report, path)):
+            with pytest.raises(OutputError, match=f"{name} exists already, and is no report"):
+                replace(tmp_path / name)
+        assert (tmp_path / name).read_text() == text
+    (tmp_path / "empty").touch()
+    for name in ("empty", "absent"):
+        for _ in range(2):
+            refuse_page(tmp_path / name, own)
+            write_page(report, tmp_path / name)
+        assert b"<title>it 1: where" in (tmp_path / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("output", "formats", "page"),
+    [("it.zip", ["zip"], "sub/../it.zip"), ("", ["zip", "run"], "it.run"), ("it", ["dir"], "it")],
+)
+def test_a_page_goes_elsewhere_than_the_bundle(tmp_path: Path, output: str, formats: list[str], page: str) -> None:
+    (tmp_path / "sub").mkdir()
+    own = dataclasses.replace(config(tmp_path, output, *formats), name="it")
+    with pytest.raises(OutputError, match=f"{page} is where the bundle goes"):
+        refuse_page(tmp_path / page, own)
+    refuse_page(tmp_path / f"{page}.html", own)
 
 
 @pytest.mark.parametrize(
