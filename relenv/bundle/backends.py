@@ -22,6 +22,10 @@ EDITABLES = dict.fromkeys(("hatchling.build", "pdm.backend"), ("editables",))
 
 CODE = ("setup.py", "hatch_build.py")
 """Files of a project with code that builds it."""
+HATCH = "hatch.toml"
+"""A file that says what [tool.hatch] says otherwise, and counts more."""
+ASKS_GIT = "poetry.core.masonry.api"
+"""The backend that leaves out what git ignores."""
 DAY = 86400
 """Seconds for which an environment to build in holds: newer releases of what is in it are looked for after that."""
 PLAIN: dict[str, tuple[str, frozenset[str]]] = {

@@ -14,30 +14,34 @@ import json
 import math
 import os
 import shutil
+import stat
 import sys
 import time
 import tomllib
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import packaging
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 import relenv
-from relenv import pip_config
+from relenv import pip_config, process
 from relenv.bundle import uv_config
-from relenv.bundle.backends import CODE, DAY, OURS, PLAIN, PROVIDERS
+from relenv.bundle.backends import ASKS_GIT, CODE, DAY, HATCH, OURS, PLAIN, PROVIDERS
 from relenv.bundle.made import Bundle, Written, look
 from relenv.bundle.output import file_name, target_of
 from relenv.bundle.places import limits, offered
+from relenv.errors import HostError
 from relenv.plan import KEY_LENGTH
 from relenv.store import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from relenv.bundle.config import AppConfig
     from relenv.context import Context
@@ -102,14 +106,15 @@ def receipt_for(context: Context, config: AppConfig, interpreter: Interpreter) -
     if config.refresh or config.write_lock or config.wheel or not FILES.issuperset(config.formats):
         return None
     try:
-        _follows_from_files(config)
-        looks = list(_looks(config))
+        backend, direct = _follows_from_files(config)
+        looks = list(_looks(config, direct))
     except (_UnknownError, OSError):
         return None
     environ = {name: value for name, value in context.environ.items() if name not in FLEETING}
     root = config.root.resolve()
     made_of = [str(root), repr(config), interpreter.key, sorted(environ.items()), int(time.time()) // DAY]
     made_of += [*_program(context.environ), *_told(context.environ, config.root), looks]
+    made_of += [_ignored(context.environ, root)] if backend == ASKS_GIT else []
     place = json.dumps([str(root), os.path.abspath(config.output), config.name, config.formats])  # noqa: PTH100
     name = hashlib.sha256(place.encode()).hexdigest()[:KEY_LENGTH]
     return Receipt(
@@ -118,8 +123,11 @@ def receipt_for(context: Context, config: AppConfig, interpreter: Interpreter) -
     )
 
 
-def _follows_from_files(config: AppConfig) -> None:
+def _follows_from_files(config: AppConfig) -> tuple[str, list[Path]]:
     """See whether a project's wheel follows from the files in its directory.
+
+    Returns:
+        Its backend, and the files that its requirements name (PEP 440, direct references).
 
     Raises:
         _UnknownError: it need not.
@@ -129,7 +137,11 @@ def _follows_from_files(config: AppConfig) -> None:
         system, project = data["build-system"], data["project"]
         backend = str(system["build-backend"])
         requires = {canonicalize_name(Requirement(one).name) for one in system["requires"]}
-    except (OSError, ValueError, LookupError, TypeError, InvalidRequirement) as error:
+        more = project.get("optional-dependencies", {}).values()
+        texts = [*system["requires"], *project.get("dependencies", []), *chain(*more), *config.group_requires]
+        direct = [path for one in texts if (path := _file(Requirement(one).url or ""))]
+        hatch = tomllib.loads(path.read_text(encoding="utf-8")) if (path := config.root / HATCH).exists() else {}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, InvalidRequirement) as error:
         raise _UnknownError from error
     backend = config.build_backend if backend == OURS else backend
     if backend not in PLAIN or "backend-path" in system or project.get("dynamic"):
@@ -139,7 +151,16 @@ def _follows_from_files(config: AppConfig) -> None:
     if any((config.root / name).exists() for name in (*CODE, "setup.cfg")):  # which may name code
         raise _UnknownError
     name, code = PLAIN[backend]
-    _stays_inside([project, data.get("tool", {}).get(name, {})], code)
+    _stays_inside([project, data.get("tool", {}).get(name, {}), hatch if name == "hatch" else {}], code)
+    if any(one.is_dir() for one in direct):  # it is built, by what may need more than its files
+        raise _UnknownError
+    return backend, direct
+
+
+def _file(url: str) -> Path | None:
+    """Return the path that a URL names, if it is one of a file."""
+    parts = urlsplit(url)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
 def _stays_inside(value: object, code: frozenset[str]) -> None:
@@ -164,19 +185,37 @@ def _told(environ: Mapping[str, str], root: Path) -> Iterator[object]:
     yield limits({**pip, **environ}, root)
 
 
-def _looks(config: AppConfig) -> Iterator[Look]:
-    """Yield what there is to see of everything of the user's that a bundle is made of."""
+def _ignored(environ: Mapping[str, str], root: Path) -> str:
+    """Return what git ignores in a project: poetry-core asks it, too, and leaves that out."""
+    try:
+        return process.run(["git", "ls-files", "--others", "-i", "--exclude-standard"], cwd=root, env=environ)
+    except (process.CommandError, HostError) as error:  # no repository, or no git: nothing is ignored
+        return str(error)
+
+
+def _looks(config: AppConfig, direct: Iterable[Path]) -> Iterator[Look]:
+    """Yield what there is to see of everything of the user's that a bundle is made of.
+
+    Args:
+        config: the project.
+        direct: files that its requirements name.
+    """
     root = config.root.resolve()
-    named = [root / one.source for one in config.include]
+    included = [root / one.source for one in config.include]
+    named = [*included, *direct]
     named += [root / config.lock] if config.lock not in ("auto", "none") else []
-    named += [Path(one) for one in config.find_links if "://" not in one]
+    named += [_file(one) or Path(one) for one in config.find_links if "://" not in one or _file(one)]
     outside = {one.resolve() for one in named if not one.resolve().is_relative_to(root)}
     written = {target_of(config, config.name or file_name(config.project), f".{form}") for form in config.formats}
     but = {Path(os.path.abspath(one)) for one in written}  # noqa: PTH100
     settled = time.time() - SETTLED
+    copied = tuple(one.resolve() for one in included)
     for one in (root, *sorted(outside)):
-        for path, status in _files(one, root if one == root else None):
+        for path, status in _files(one, root if one == root else None, copied):
             if path in but:
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                yield (str(path), "empty")  # its times change with what comes and goes
                 continue
             if status.st_ctime > settled:
                 raise _UnknownError  # it may be changed once more without its showing
@@ -187,8 +226,15 @@ def _looks(config: AppConfig) -> Iterator[Look]:
                 yield (str(folder / name), *look((folder / name).stat()))
 
 
-def _files(place: Path, inside: Path | None) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield the files below a place, or itself; what version control keeps is passed over.
+def _files(place: Path, inside: Path | None, copied: Collection[Path]) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield the files below a place, or itself, and empty directories where these count.
+
+    What version control keeps at the top of the project is passed over.
+
+    Args:
+        place: where to look.
+        inside: the project.
+        copied: what goes into the bundle as it is.
 
     Raises:
         _UnknownError: a link leads out of `inside`.
@@ -196,15 +242,19 @@ def _files(place: Path, inside: Path | None) -> Iterator[tuple[Path, os.stat_res
     if not place.is_dir():
         yield place, place.stat()
         return
-    with os.scandir(place) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            path = place / entry.name
-            if entry.is_symlink():
-                if inside is None or not path.resolve().is_relative_to(inside):
-                    raise _UnknownError
-                yield path / path.readlink(), entry.stat(follow_symlinks=False)
-            elif entry.name not in VERSIONED:
-                yield from _files(path, inside)
+    with os.scandir(place) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    is_copied = any(place.is_relative_to(one) for one in copied)
+    if not entries and is_copied:
+        yield place, place.stat()
+    for entry in entries:
+        path = place / entry.name
+        if entry.is_symlink():
+            if inside is None or not path.resolve().is_relative_to(inside):
+                raise _UnknownError
+            yield path / path.readlink(), entry.stat(follow_symlinks=False)
+        elif entry.name not in VERSIONED or place != inside or is_copied:
+            yield from _files(path, inside, copied)
 
 
 def _program(environ: Mapping[str, str]) -> Iterator[object]:

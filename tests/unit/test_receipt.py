@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -184,6 +185,68 @@ def test_what_installers_are_told_by_files_is_looked_at(tmp_path: Path, file: st
     assert after.made_of != before.made_of
 
 
+def test_what_urls_of_files_name_is_looked_at(tmp_path: Path) -> None:
+    wheel, other, links = tmp_path / "dep-1-py3-none-any.whl", tmp_path / "other-1-py3-none-any.whl", tmp_path / "a b"
+    links.mkdir()
+    for path in (wheel, other):
+        path.touch()
+    named = f'dependencies = ["dep @ {wheel.as_uri()}"]\noptional-dependencies.x = ["other @ {other.as_uri()}"]'
+    root = _project(tmp_path, project=named)
+    for path in (wheel, other, links / "more-1-py3-none-any.whl"):
+        before = _receipt(root, asked={"find-links": [links.as_uri()]})
+        path.write_text("newer")
+        _settle(tmp_path)
+        after = _receipt(root, asked={"find-links": [links.as_uri()]})
+        assert before
+        assert after
+        assert after.made_of != before.made_of
+
+
+def _new_folder(root: Path) -> None:
+    (root / "data/new").mkdir()
+
+
+def _folder_gone(root: Path) -> None:
+    (root / "data/old").rmdir()
+
+
+def _fetch(root: Path) -> None:
+    (root / "data/.git/HEAD").write_text("ref: refs/heads/other\n")
+
+
+@pytest.mark.parametrize("change", [_new_folder, _folder_gone, _fetch])
+def test_all_that_is_copied_is_looked_at(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    root = _project(tmp_path, project='[tool.relenv]\ninclude = [{ from = "data" }]')
+    for name in (".git", "data/.git", "data/old"):
+        (root / name).mkdir(parents=True)
+    before = _receipt(root)
+    (root / ".git/HEAD").touch()
+    (root / "other").mkdir()
+    assert before
+    assert before == _receipt(root)
+    change(root)
+    _settle(tmp_path)
+    after = _receipt(root)
+    assert after
+    assert after.made_of != before.made_of
+
+
+def test_what_git_ignores_counts_for_a_backend_that_asks_it(tmp_path: Path) -> None:
+    root = _project(tmp_path, provider="poetry-core")
+    (root / ".gitignore").write_text("shown/data.txt\n")
+    (root / "shown/data.txt").touch()
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True, env=environ)
+    _settle(tmp_path)
+    before = _receipt(root, **environ)
+    subprocess.run(["git", "add", "-f", "shown/data.txt"], cwd=root, check=True, env=environ)
+    after = _receipt(root, **environ)
+    assert before
+    assert after
+    assert after.made_of != before.made_of
+    assert after == _receipt(root, **environ)
+
+
 def test_another_option_or_variable_has_it_made_again(tmp_path: Path) -> None:
     root = _project(tmp_path)
     before = _receipt(root)
@@ -267,6 +330,27 @@ def test_dependencies_are_looked_for_anew_in_time(tmp_path: Path, until: float, 
 )
 def test_what_may_depend_on_more_is_built_each_time(tmp_path: Path, options: dict[str, str]) -> None:
     assert _receipt(_project(tmp_path, **options)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ('[build.targets.wheel.force-include]\n"../x" = "x"\n', False),
+        ('[build.hooks.custom]\npath = "tool.py"\n', False),
+        ("[build", False),
+        ('[build.targets.wheel]\npackages = ["shown"]\n', True),
+    ],
+)
+def test_what_hatch_toml_says_counts_for_hatchling(tmp_path: Path, text: str, *, known: bool) -> None:
+    root = _project(tmp_path, provider="hatchling")
+    (root / "hatch.toml").write_text(text)
+    _settle(tmp_path)
+    assert bool(_receipt(root)) is known
+
+
+def test_a_directory_among_the_requirements_is_built_each_time(tmp_path: Path) -> None:
+    (tmp_path / "dep").mkdir()
+    assert _receipt(_project(tmp_path, project=f'dependencies = ["dep @ {(tmp_path / "dep").as_uri()}"]')) is None
 
 
 @pytest.mark.parametrize("name", ["setup.py", "setup.cfg", "hatch_build.py"])
