@@ -29,7 +29,7 @@ from packaging.utils import canonicalize_name
 from pyproject_hooks import BackendUnavailable
 
 from relenv import process
-from relenv.bundle.backends import CODE, DAY, OURS, PLAIN, PROVIDERS
+from relenv.bundle.backends import CODE, DAY, HATCH, OURS, PLAIN, PROVIDERS
 from relenv.bundle.dependencies import indexes
 from relenv.bundle.uniform import INSTALLER, write_scripts
 from relenv.environment import Environment, create, pip_install
@@ -200,10 +200,10 @@ def build_wheel(project: Path, builders: Builders, work: Path) -> Path:
         raise ConfigError(f"{project / 'pyproject.toml'}: {error}") from error
 
 
-CONFIGURED = ("pyproject.toml", "setup.cfg")
+CONFIGURED = ("pyproject.toml", "setup.cfg", HATCH)
 """Files of a project with what its backend goes by."""
-HOOKS = re.compile(rb"hooks\s*\.\s*[\"']?custom|backend-path")
-"""What names code in other files, in pyproject.toml."""
+HOOKS = re.compile(rb"hooks[\"']?\s*(\.\s*[\"']?custom|[]=])|backend-path")
+"""What names code in other files, in one of these: a table of hooks, or the hook in it that is a file."""
 
 
 def _more(project: Path, environment: BuildEnvironment, builder: Caller) -> Collection[str]:
@@ -214,7 +214,7 @@ def _more(project: Path, environment: BuildEnvironment, builder: Caller) -> Coll
     texts = [path.read_bytes() if (path := project / name).is_file() else b"" for name in CONFIGURED]
     plugins = {canonicalize_name(Requirement(one).name) for one in builder.requires}
     plugins -= {canonicalize_name(PROVIDERS.get(builder.backend, "")), "wheel"}
-    code = any((project / name).exists() for name in CODE) or HOOKS.search(texts[0])
+    code = any((project / name).exists() for name in CODE) or any(map(HOOKS.search, texts))
     if builder.backend not in PLAIN or plugins or code:
         return builder.more()
     known = hashlib.sha256(repr([builder.backend, *texts]).encode()).hexdigest()[:KEY_LENGTH]

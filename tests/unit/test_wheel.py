@@ -57,7 +57,11 @@ def test_an_edit_of_the_code_asks_nothing_anew(asked: Callable[..., int]) -> Non
         (PLAIN, {"setup.py": ""}),
         ({**PLAIN, "setup.py": ""}, {}),
         ({**PLAIN, "hatch_build.py": ""}, {}),
+        (PLAIN, {"hatch.toml": "[build.hooks.version]\npath = 'a.py'\n"}),
         ({"pyproject.toml": "[tool.hatch.build.hooks.custom]\npath = 'x.py'\n"}, {}),
+        ({"pyproject.toml": "[tool.hatch.build]\nhooks = { custom = { path = 'x.py' } }\n"}, {}),
+        ({**PLAIN, "hatch.toml": "[build.hooks.custom]\npath = 'x.py'\n"}, {}),
+        ({**PLAIN, "hatch.toml": "[build.'hooks']\ncustom.path = 'x.py'\n"}, {}),
         ({"pyproject.toml": "[build-system]\nbackend-path = ['.']\n"}, {}),
     ],
 )
