@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import configparser
 import hashlib
 import json
+import lzma
 import os
 import re
 import shlex
 import time
 import tomllib
 import zipfile
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,7 +24,8 @@ from installer import install
 from installer.destinations import SchemeDictionaryDestination
 from installer.exceptions import InstallerError
 from installer.sources import WheelFile
-from packaging.markers import default_environment
+from installer.utils import parse_entrypoints
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName, default_environment
 from packaging.metadata import parse_email
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
@@ -250,6 +254,14 @@ def _caller(
 ) -> Caller:
     builder = build.ProjectBuilder.from_isolated_env(environment, str(project), runner)
     requires = set(builder.build_system_requires)
+    for one in requires:
+        try:
+            Requirement(one)
+        except InvalidRequirement as error:
+            raise ConfigError(
+                f"{project / 'pyproject.toml'}: build-system.requires has {one!r}, which is no requirement: "
+                f"{_line(error)}"
+            ) from error
     if not (builders.delegate and _build_backend(project) == OURS):
         return Caller(
             backend=_build_backend(project) or "setuptools.build_meta:__legacy__",
@@ -275,12 +287,48 @@ def _caller(
     )
 
 
+def _line(error: Exception) -> str:
+    """Return what an error says, in one line: that of packaging and configparser point at a place below it."""
+    return " ".join((str(error).splitlines() or [type(error).__name__])[0].split())
+
+
 def _build_backend(project: Path) -> str:
     try:
         data = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return ""
     return str(data.get("build-system", {}).get("build-backend", ""))
+
+
+HARM = (InstallerError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, LookupError)
+"""What reading a wheel comes upon that is none, or damaged; a RuntimeError is one that is encrypted, or packed in a way
+that zipfile does not know."""
+TARGET = re.compile(r"[\w.]+\s*:\s*[\w.]+\s*(\[.*\])?")
+"""What a script calls (https://packaging.python.org/en/latest/specifications/entry-points/)."""
+
+
+def _refuse_entry_points(text: str) -> None:
+    """Refuse an entry_points.txt that those who read it could not make sense of.
+
+    Raises:
+        ValueError: it is none.
+    """
+    group = ""
+    for line in filter(None, map(str.strip, text.splitlines())):
+        if line.startswith("#"):
+            continue
+        if line.startswith("[") and line.endswith("]"):
+            group = line[1:-1]
+            continue
+        name, equals, value = map(str.strip, line.partition("="))
+        if not equals or not name:
+            raise ValueError(f"its entry_points.txt has {line!r}, and no NAME = VALUE")
+        if group in ("console_scripts", "gui_scripts") and not TARGET.fullmatch(value):
+            raise ValueError(f"its script {name} calls {value!r}, which is no MODULE:FUNCTION")
+    try:
+        list(parse_entrypoints(text))
+    except configparser.Error as error:
+        raise ValueError(f"its entry_points.txt cannot be read: {_line(error)}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,6 +354,8 @@ class Wheel:
             with WheelFile.open(path) as source:
                 raw, _ = parse_email(source.read_dist_info("METADATA"))
                 info = source.dist_info_dir
+                if "entry_points.txt" in source.dist_info_filenames:
+                    _refuse_entry_points(source.read_dist_info("entry_points.txt"))
             return cls(
                 path=path,
                 name=raw["name"],
@@ -314,7 +364,7 @@ class Wheel:
                 requires_python=SpecifierSet(raw.get("requires_python", "")),
                 extras=tuple(raw.get("provides_extra", ())),
             )
-        except (InstallerError, zipfile.BadZipFile, ValueError, LookupError) as error:
+        except HARM as error:
             raise BuildError(f"the build backend made {path.name}, which is no wheel: {error}") from error
 
     def requires(self, interpreter: Interpreter, extras: Collection[str]) -> list[str]:
@@ -340,11 +390,19 @@ class Wheel:
         return canonicalize_name(self.name)
 
     def texts(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the Python sources in it, and its METADATA, with their paths."""
+        """Yield the Python sources in it, and its METADATA, with their paths.
+
+        Raises:
+            BuildError: it is damaged.
+        """
         with zipfile.ZipFile(self.path) as archive:
             for name in archive.namelist():
                 if name.endswith((".py", ".dist-info/METADATA")):
-                    yield name, archive.read(name)
+                    try:
+                        text = archive.read(name)
+                    except HARM as error:
+                        raise BuildError(f"{self.path.name} is damaged: {name} cannot be read: {error}") from error
+                    yield name, text
 
     def install(self, environment: Environment) -> list[Path]:
         """Install it; return what is new in site-packages.
@@ -369,7 +427,7 @@ class Wheel:
                 source.validate_record()
                 names = [record[0] for record, _, _ in source.get_contents()]
                 install(source=source, destination=destination, additional_metadata=METADATA)
-        except (InstallerError, ValueError, OSError) as error:
+        except (*HARM, OSError) as error:
             raise BuildError(f"{self.path.name} cannot be installed: {error}") from error
         reconcile(root)
         write_scripts(root, [site / self.info])
@@ -394,13 +452,17 @@ def here(requirements: Iterable[str], interpreter: Interpreter, extras: Collecti
     """Return the requirements that hold with an interpreter and some extras, without their markers.
 
     Raises:
-        InvalidRequirement: one is none.
+        InvalidRequirement: one is none, or has a marker that compares what cannot be compared.
     """
     environment = marker_environment(interpreter)
     found = []
     for requirement in map(Requirement, requirements):
         marker = requirement.marker
-        if not marker or any(marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras)):
+        try:
+            holds = not marker or any(marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras))
+        except (UndefinedComparison, UndefinedEnvironmentName) as error:
+            raise InvalidRequirement(f"{requirement}: {error}") from error
+        if holds:
             requirement.marker = None
             found.append(str(requirement))
     return found
