@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import tomlkit
+from packaging.utils import canonicalize_name
 from tomlkit.exceptions import TOMLKitError
 
 from relenv.bundle.keys import KEYS, OWN, TARGET
@@ -108,7 +109,7 @@ def names_for(text: str) -> Names:
     """Return the names of a project that is called after a directory, or as its author says.
 
     Raises:
-        UsageError: nothing in it can be part of a project's name.
+        UsageError: nothing in it can be part of a project's name, or the name is taken.
     """
     ascii_only = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     project = re.sub(r"[^A-Za-z0-9._-]+", "-", ascii_only).lower()[:LONGEST].strip("._-")
@@ -121,7 +122,7 @@ def named(name: str) -> Names:
     """Return the names of a project that its author has named.
 
     Raises:
-        UsageError: that is no valid name.
+        UsageError: that is no valid name, or it is taken.
     """
     if not NAME.fullmatch(name) or len(name) > LONGEST:
         raise UsageError(
@@ -132,6 +133,11 @@ def named(name: str) -> Names:
 
 
 def _names(project: str) -> Names:
+    if canonicalize_name(project) == "pip":
+        raise UsageError(
+            f"a project cannot be called {project}: every Python here has a package of that name",
+            hint="give it another name with --name",
+        )
     module = re.sub(r"[^a-z0-9]+", "_", project.lower())
     if module[0].isdigit():
         module = f"app_{module}"
@@ -162,6 +168,8 @@ def new_project(names: Names) -> tuple[NewFile, ...]:
         "NAME": names.project,
         "MODULE": names.module,
         "SCRIPT": names.script,
+        # with a dot in it, a bare key would be one in another table
+        "KEY": f'"{names.script}"' if "." in names.script else names.script,
         "SECTION": section().rstrip("\n"),
     }
     package = f"src/{names.module}"

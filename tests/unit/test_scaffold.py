@@ -119,6 +119,22 @@ def test_no_name(text: str) -> None:
         named(text)
 
 
+@pytest.mark.parametrize("text", ["pip", "PIP", "pip_"])
+def test_a_name_that_is_taken(text: str) -> None:
+    with pytest.raises(UsageError, match="a project cannot be called pip: ") as caught:
+        names_for(text)
+    assert "--name" in caught.value.hint
+    with pytest.raises(UsageError, match=r"a project cannot be called (?i:pip): |no valid name"):
+        named(text)
+
+
+def test_a_name_with_a_dot_is_the_name_of_the_script(tmp_path: Path) -> None:
+    (pyproject,) = (one.text for one in new_project(named("my.app")) if one.path == "pyproject.toml")
+    (tmp_path / "pyproject.toml").write_text(pyproject)
+    assert load_config(tmp_path).project == "my.app"
+    assert tomllib.loads(pyproject)["project"]["scripts"] == {"my.app": "my_app.__main__:main"}
+
+
 def test_a_new_project_is_valid(tmp_path: Path) -> None:
     for one in new_project(named("json")):
         assert not re.search(r"@[A-Z]+@", one.text), one.path
