@@ -98,17 +98,24 @@ def _named(config: AppConfig, *, bundled: bool) -> Iterator[Path]:
 
 
 def _files(place: Path, *above: Path) -> Iterator[Path]:
-    """Yield the files below a place, or itself; through links, as they are copied into bundles."""
+    """Yield the files and empty directories below a place, or itself; through links, as bundles have them."""
     if place.is_file():
         yield place
     elif place.is_dir() and (real := place.resolve()) not in above:  # a circle: bundling says so
-        for one in sorted(place.iterdir()):
+        found = sorted(place.iterdir())
+        if not found:
+            yield place
+        for one in found:
             yield from _files(one, *above, real)
 
 
 def _add(tar: tarfile.TarFile, name: str, path: Path, epoch: int) -> None:
     member = tarfile.TarInfo(name)
     status = path.stat()
+    if path.is_dir():
+        member.type, member.mtime, member.mode = tarfile.DIRTYPE, epoch, 0o755
+        tar.addfile(member)
+        return
     member.size, member.mtime, member.mode = status.st_size, epoch, 0o755 if status.st_mode & 0o100 else 0o644
     with path.open("rb") as file:
         tar.addfile(member, file)

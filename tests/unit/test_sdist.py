@@ -44,8 +44,9 @@ def sdist(tmp_path: Path) -> Path:
 
 def added(sdist: Path) -> list[str]:
     with tarfile.open(sdist) as tar:
-        assert all(member.isreg() for member in tar.getmembers())
-        return [name.removeprefix("shown-1.0/") for name in tar.getnames()[2:]]
+        members = tar.getmembers()[2:]
+        assert all(member.isreg() or member.isdir() for member in members)
+        return [member.name.removeprefix("shown-1.0/") + "/" * member.isdir() for member in members]
 
 
 def settings(project: Path, text: str) -> None:
@@ -107,6 +108,18 @@ def test_links_are_followed_as_include_does(project: Path, sdist: Path) -> None:
     settings(project, 'include = [{ from = "data" }]')
     complete(sdist, {})
     assert added(sdist) == ["data/linked/two.txt", "data/one.txt"]
+
+
+def test_empty_directories_are_carried(project: Path, sdist: Path) -> None:
+    write(project / "data/one.txt")
+    for name in ("data/none", "data/below/none", "empty"):
+        (project / name).mkdir(parents=True)
+    settings(project, 'include = [{ from = "data" }, { from = "empty" }]')
+    complete(sdist, {})
+    assert added(sdist) == ["data/below/none/", "data/none/", "data/one.txt", "empty/"]
+    before = sdist.read_bytes()
+    complete(sdist, {})
+    assert sdist.read_bytes() == before
 
 
 def test_whoever_builds_it_the_bytes_are_the_same(project: Path, sdist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
