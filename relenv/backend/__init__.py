@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relenv.bundle.backends import DEFAULT, EDITABLES, PROVIDERS
+from relenv.bundle.backends import DEFAULT, EDITABLES, HANDS_ON, OURS, PROVIDERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,9 +69,16 @@ def _others(value: Any) -> Any:
 
 
 def configured() -> str:
-    """Return the backend that [tool.relenv] of the project in the current directory names."""
+    """Return the backend that [tool.relenv] of the project in the current directory names.
+
+    Raises:
+        SystemExit: it is this one, which would hand on to itself for ever.
+    """
     with Path("pyproject.toml").open("rb") as file:
-        return str(tomllib.load(file).get("tool", {}).get("relenv", {}).get("build-backend", DEFAULT))
+        backend = str(tomllib.load(file).get("tool", {}).get("relenv", {}).get("build-backend", DEFAULT))
+    if backend.partition(":")[0] == OURS:
+        raise SystemExit(f"relenv: build-backend in [tool.relenv] is {backend}, {HANDS_ON}")
+    return backend
 
 
 def load(backend: str) -> Any:

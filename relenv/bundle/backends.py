@@ -4,6 +4,8 @@ from __future__ import annotations
 
 DEFAULT = "setuptools.build_meta"
 OURS = "relenv.backend"
+HANDS_ON = 'which hands on to another: name that, such as "hatchling.build"'
+"""Why ours is not one to hand on to."""
 PROVIDERS = {
     "setuptools.build_meta": "setuptools",
     "setuptools.build_meta:__legacy__": "setuptools",

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from relenv.bundle.backends import DEFAULT
+from relenv.bundle.backends import DEFAULT, HANDS_ON, OURS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -798,7 +798,12 @@ KEYS: dict[str, Key] = {
         default=True,
     ),
     "build-backend": Key(
-        shape=matching(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?", 'a backend such as "hatchling.build"'),
+        shape=replace(
+            matching(
+                rf"(?!{re.escape(OURS)}(:|$))[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?", 'a backend such as "hatchling.build"'
+            ),
+            fault=lambda value: f"is {OURS}, {HANDS_ON}" if str(value).partition(":")[0] == OURS else "",
+        ),
         summary="the backend that relenv.backend hands on to (default: setuptools.build_meta)",
         example='"hatchling.build"',
         default=DEFAULT,

@@ -55,6 +55,11 @@ def test_poetry_projects_may_lack_a_project_table(tmp_path: Path) -> None:
         ("\ufeff[project]\n", "byte order mark", "UTF-8"),
         ("[tool.other]\n", "no [project] table", "name"),
         (PROJECT + '[tool.relenv]\npyhton = "3.13"\n', "unknown key `pyhton`", "`python`"),
+        (
+            PROJECT + "[tool.relenv]\nbuild-backend = 'relenv.backend'\n",
+            "`build-backend` is relenv.backend, which hands on to another: name that",
+            "a backend such as",
+        ),
         (PROJECT + "[tool.relenv]\nzzz = 1\n", "unknown key `zzz`", "known keys: build-backend, bytecode, compression"),
         (PROJECT + "[tool.relenv]\npython = 3.13\n", "`python` must be a version", ""),
         (PROJECT + '[tool.relenv]\nname = "a/b"\n', "`name` must be a file name", ""),

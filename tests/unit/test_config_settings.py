@@ -68,6 +68,16 @@ def test_hooks_are_called_by_name_as_well(tmp_path: Path, monkeypatch: pytest.Mo
     assert made == [Path("out/a.whl"), Path("out/relenv")]
 
 
+@pytest.mark.parametrize("backend", ["relenv.backend", "relenv.backend:x"])
+def test_hooks_are_not_handed_on_in_a_circle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(f'[tool.relenv]\nbuild-backend = "{backend}"\n')
+    monkeypatch.chdir(tmp_path)
+    for name in ("build_wheel", "get_requires_for_build_sdist", "prepare_metadata_for_build_editable"):
+        with pytest.raises(SystemExit, match=f"tool.relenv. is {backend}, which hands on to another: name that"):
+            getattr(relenv.backend, name)
+    assert not hasattr(relenv.backend, "other")
+
+
 def test_the_wheel_is_the_one_that_was_built(calls: list[list[str]]) -> None:
     with pytest.raises(SystemExit, match="the wheel that was just built"):
         bundle(Path("shown.whl"), Path("out"), {"wheel": "other.whl"})
