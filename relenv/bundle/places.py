@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+def file_of(url: str) -> Path | None:
+    """Return the file or directory that a URL names, if it is a `file:` URL."""
+    if not url.startswith("file:"):
+        return None
+    with suppress(ValueError):  # file://[ is no URL
+        return Path(unquote(urlsplit(url).path))
+    return None
+
+
 def offered(environ: Mapping[str, str], more: Iterable[str] = ()) -> list[tuple[str, int, int]]:
     """Return what is in the local directories among the places to find files in: name, size and time of each file.
 

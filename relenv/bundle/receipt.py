@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 import packaging
 from packaging.requirements import InvalidRequirement, Requirement
@@ -35,7 +34,7 @@ from relenv.bundle import uv_config
 from relenv.bundle.backends import ASKS_GIT, CODE, DAY, HATCH, OURS, PLAIN, PROVIDERS
 from relenv.bundle.made import Bundle, Written, look
 from relenv.bundle.output import file_name, target_of
-from relenv.bundle.places import limits, offered
+from relenv.bundle.places import file_of, limits, offered
 from relenv.errors import HostError
 from relenv.plan import KEY_LENGTH
 from relenv.store import write_text
@@ -139,7 +138,7 @@ def _follows_from_files(config: AppConfig) -> tuple[str, list[Path]]:
         requires = {canonicalize_name(Requirement(one).name) for one in system["requires"]}
         more = project.get("optional-dependencies", {}).values()
         texts = [*system["requires"], *project.get("dependencies", []), *chain(*more), *config.group_requires]
-        direct = [path for one in texts if (path := _file(Requirement(one).url or ""))]
+        direct = [path for one in texts if (path := file_of(Requirement(one).url or ""))]
         hatch = tomllib.loads(path.read_text(encoding="utf-8")) if (path := config.root / HATCH).exists() else {}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, InvalidRequirement) as error:
         raise _UnknownError from error
@@ -155,12 +154,6 @@ def _follows_from_files(config: AppConfig) -> tuple[str, list[Path]]:
     if any(one.is_dir() for one in direct):  # it is built, by what may need more than its files
         raise _UnknownError
     return backend, direct
-
-
-def _file(url: str) -> Path | None:
-    """Return the path that a URL names, if it is one of a file."""
-    parts = urlsplit(url)
-    return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
 def _stays_inside(value: object, code: frozenset[str]) -> None:
@@ -204,7 +197,7 @@ def _looks(config: AppConfig, direct: Iterable[Path]) -> Iterator[Look]:
     included = [root / one.source for one in config.include]
     named = [*included, *direct]
     named += [root / config.lock] if config.lock not in ("auto", "none") else []
-    named += [_file(one) or Path(one) for one in config.find_links if "://" not in one or _file(one)]
+    named += [file_of(one) or Path(one) for one in config.find_links if "://" not in one or file_of(one)]
     outside = {one.resolve() for one in named if not one.resolve().is_relative_to(root)}
     written = {target_of(config, config.name or file_name(config.project), f".{form}") for form in config.formats}
     but = {Path(os.path.abspath(one)) for one in written}  # noqa: PTH100

@@ -231,6 +231,10 @@ def test_all_that_is_copied_is_looked_at(tmp_path: Path, change: Callable[[Path]
     assert after.made_of != before.made_of
 
 
+def test_what_is_no_url_is_left_to_those_who_ask_there(tmp_path: Path) -> None:
+    assert _receipt(_project(tmp_path), asked={"find-links": ["file://[", "https://example.org/"]})
+
+
 def test_what_git_ignores_counts_for_a_backend_that_asks_it(tmp_path: Path) -> None:
     root = _project(tmp_path, provider="poetry-core")
     (root / ".gitignore").write_text("shown/data.txt\n")
