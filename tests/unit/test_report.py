@@ -121,9 +121,11 @@ def test_data_cannot_end_its_element() -> None:
 
 
 def test_the_page_appears_whole(report: Report, tmp_path: Path) -> None:
-    (tmp_path / "page.html").write_text("old")
     write_page(report, tmp_path / "page.html")
-    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    with (tmp_path / "page.html").open("a") as page:
+        page.write("old")
+    write_page(report, tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text().endswith("</html>\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "shown"]
 
 
