@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packaging.dependency_groups import resolve_dependency_groups
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
@@ -558,10 +559,13 @@ def _groups(names: list[str], data: Mapping[str, Any], said: _Said) -> tuple[str
             wrong = f"names `{name}`, which [dependency-groups] lacks"
             raise said.refusal("groups", what=wrong, hint=hint if other else ours)
     try:
-        return resolve_dependency_groups(table, *names)
-    except (ValueError, TypeError, LookupError, ExceptionGroup) as error:
+        found = resolve_dependency_groups(table, *names)
+        for marker in filter(None, (Requirement(one).marker for one in found)):
+            marker.evaluate()  # `sys_platform ~= "linux"` is a marker, and has no meaning
+    except (UndefinedComparison, UndefinedEnvironmentName, ValueError, TypeError, LookupError, ExceptionGroup) as error:
         first = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
         raise ConfigError(f"{said.file}: [dependency-groups] is not in order: {str(first).splitlines()[0]}") from error
+    return found
 
 
 def _extras(names: list[str], data: Mapping[str, Any], said: _Said) -> tuple[str, ...]:

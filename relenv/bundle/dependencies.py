@@ -33,7 +33,7 @@ from relenv.bundle.origins import (
     several,
     tags_of,
 )
-from relenv.bundle.places import limits, offered
+from relenv.bundle.places import direct, limits, offered
 from relenv.bundle.tar import EPOCH
 from relenv.bundle.unharmed import unharmed
 from relenv.bundle.uv_config import CHOICE_VARIABLES, Table, places, tables, without_choices
@@ -227,6 +227,7 @@ def resolve(site: Site, installer: Installer, requirements: Sequence[str]) -> De
     settings = [
         indexes(site.environ),
         offered(site.environ, places(told)),
+        direct(sorted(requirements)),
         [[str(one.folder), one.values] for one in told],
         limits(site.environ, site.config.root),
     ]

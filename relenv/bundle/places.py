@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from packaging.requirements import Requirement
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -20,6 +22,17 @@ def file_of(url: str) -> Path | None:
     with suppress(ValueError):  # file://[ is no URL
         return Path(unquote(urlsplit(url).path))
     return None
+
+
+def direct(requirements: Iterable[str]) -> list[tuple[int, int]]:
+    """Return size and time of each local file that a requirement names by its URL."""
+    found = []
+    for one in requirements:
+        path = file_of(Requirement(one).url or "")
+        with suppress(OSError):
+            status = path.stat() if path else None
+            found += [(status.st_size, status.st_mtime_ns)] if status else []
+    return found
 
 
 def offered(environ: Mapping[str, str], more: Iterable[str] = ()) -> list[tuple[str, int, int]]:

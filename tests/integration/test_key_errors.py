@@ -37,6 +37,7 @@ py-modules = ["keyed"]
 [dependency-groups]
 deploy = ["rlnvnew"]
 broken = [{ include-group = "broken" }]
+senseless = ["rlnvnew; sys_platform ~= 'linux'"]
 
 [tool.relenv]
 find-links = ["wheels"]
@@ -65,6 +66,7 @@ MISTAKES: list[tuple[str, int, str]] = [
     ('extras = ["mroe"]', 3, "names `mroe`, which the project lacks"),
     ('groups = ["depoly"]', 3, "names `depoly`, which [dependency-groups] lacks"),
     ('groups = ["broken"]', 3, "[dependency-groups] is not in order"),
+    ('groups = ["senseless"]', 3, "[dependency-groups] is not in order"),
     ('lock = "absent.lock"', 3, "absent.lock"),
     ('find-links = ["absent"]', 3, "find-links names "),
     ('index-url = "example.org/simple"', 3, "`index-url` must be the address of a package index"),

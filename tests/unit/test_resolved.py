@@ -34,7 +34,7 @@ class _Asked:
         self.times += 1
         return Dependencies(hashed=f"{requirements[0]}==1 --hash=sha256:{'a' * 64}\n")
 
-    def anew(self, name: str = "project") -> bool:
+    def anew(self, name: str = "project", requirement: str = "dep") -> bool:
         """Tell whether a project's requirements were resolved anew."""
         root, before = self.folder / name, self.times
         if not root.exists():
@@ -50,7 +50,7 @@ class _Asked:
             work=self.folder,
             label=name,
         )
-        resolve(site, self.installer, ["dep"])
+        resolve(site, self.installer, [requirement])
         return self.times > before
 
 
@@ -98,3 +98,16 @@ def test_limits_count_by_what_they_are(tmp_path: Path, installer: str, name: str
     assert (asked.anew(), asked.anew()) == (True, False)
     limits.write_text("dep<2\n")
     assert asked.anew()
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_a_file_that_is_named_by_its_place_is_looked_at(tmp_path: Path, installer: str) -> None:
+    asked, wheel = _Asked(tmp_path, installer), tmp_path / "dep-1-py3-none-any.whl"
+    wheel.write_text("one")
+    requirement = f"dep @ {wheel.as_uri()}"
+    assert asked.anew(requirement=requirement)
+    assert not asked.anew(requirement=requirement)
+    wheel.write_text("other")
+    assert asked.anew(requirement=requirement)
+    wheel.unlink()
+    assert asked.anew(requirement=requirement)
