@@ -204,17 +204,19 @@ def _lay_out(
     context: Context, location: Location, offer: Offer, root: Path, recognise: Callable[[Path, Offer, Platform], None]
 ) -> None:
     tarball = context.cache.downloads / f"{offer.sha256[:KEY_LENGTH]}-{offer.name}"
-    # whole, when it could not be unpacked the last time
-    if not tarball.is_file() or sha256_of(tarball) != offer.sha256:
-        _obtain(context, location, offer, tarball)
-    label = offer.label
-    with (
-        context.cache.beside(root) as partial,
-        working(context.ui, f"Unpacking {label}", f"{label} is ready", unit="bytes") as work,
-    ):
-        unpack(tarball, partial, work)
-        recognise(partial, offer, context.platform)
-    tarball.unlink()
+    # a prune takes what is in downloads under the lock of its own name; and with another key it is the same file
+    with context.cache.lock(tarball.name, context.ui):
+        # whole, when it could not be unpacked the last time
+        if not tarball.is_file() or sha256_of(tarball) != offer.sha256:
+            _obtain(context, location, offer, tarball)
+        label = offer.label
+        with (
+            context.cache.beside(root) as partial,
+            working(context.ui, f"Unpacking {label}", f"{label} is ready", unit="bytes") as work,
+        ):
+            unpack(tarball, partial, work)
+            recognise(partial, offer, context.platform)
+        tarball.unlink()
 
 
 def _signed(key: str) -> str:
@@ -329,7 +331,10 @@ def _obtain(context: Context, location: Location, offer: Offer, tarball: Path) -
         source = Path(location.place) / offer.name
         tarball.parent.mkdir(parents=True, exist_ok=True)
         with working(context.ui, f"Copying {label}"):
-            shutil.copyfile(source, tarball)
+            try:
+                shutil.copyfile(source, tarball)
+            except FileNotFoundError as error:
+                raise SourceError(f"{location.shown} has no {offer.name}, though its {SUMS} names it") from error
             found = sha256_of(tarball)
         if found != offer.sha256:
             tarball.unlink()
@@ -338,8 +343,6 @@ def _obtain(context: Context, location: Location, offer: Offer, tarball: Path) -
         error.message = error.message.replace("is pinned", f"is what {SUMS} says")
         error.hint = "whoever publishes there has to put it right; nothing was unpacked"
         raise
-    except FileNotFoundError as error:
-        raise SourceError(f"{location.shown} has no {offer.name}, though its {SUMS} names it") from error
 
 
 def _recognise_toolchain(root: Path, offer: Offer, platform: Platform) -> None:

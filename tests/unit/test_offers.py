@@ -2,18 +2,75 @@
 
 from __future__ import annotations
 
+import io
+import json
+import shutil
+import tarfile
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
+from relenv.checksums import sha256_of
+from relenv.context import Context
 from relenv.errors import CacheError, SourceError
-from relenv.fetch import _parse, all_fetched
-from relenv.store import open_cache
+from relenv.fetch import Location, _parse, all_fetched, fetch_interpreter
+from relenv.housekeeping import choose, prune, survey
+from relenv.interpreter import Wanted
+from relenv.manifest import FORMAT, MANIFEST
+from relenv.platforms import host_platform
+from relenv.store import open_cache, part_of
+from relenv.ui import open_ui
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from relenv.interpreter import Interpreter
+    from relenv.store import Cache
+
 DIGEST = "ab" * 32
+TRIPLET = host_platform().triplet
+TARBALL = f"3.13.15-{TRIPLET}.tar.xz"
+
+
+def context_for(tmp_path: Path) -> Context:
+    return Context(environ={"RELENV_DATA": str(tmp_path / "cache")}, ui=open_ui(quiet=True), jobs=1)
+
+
+def release(folder: Path) -> Path:
+    """Write a location with what passes for an interpreter."""
+    folder.mkdir()
+    manifest = json.dumps({"format": FORMAT, "python": "3.13.15", "triplet": TRIPLET})
+    with tarfile.open(folder / TARBALL, "w:xz") as tar:
+        for name, content in ((MANIFEST, manifest.encode()), ("bin/python3", b"")):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    (folder / "SHA256SUMS").write_text(f"{sha256_of(folder / TARBALL)}  {TARBALL}\n")
+    return folder
+
+
+def fetched(context: Context, place: str | Path) -> Interpreter:
+    return fetch_interpreter(context, Location(place=str(place)), Wanted())
+
+
+@dataclass
+class Slow:
+    """A fetcher beside which the cache is pruned."""
+
+    cache: Cache
+    folder: Path
+
+    def read(self, url: str, *, limit: int) -> bytes:
+        return (self.folder / url.rpartition("/")[2]).read_bytes()[:limit]
+
+    def fetch(self, url: str, into: Path, **_: object) -> None:
+        into.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.folder / url.rpartition("/")[2], part_of(into))
+        prune(self.cache, choose(survey(self.cache), now=time.time()))
+        part_of(into).rename(into)
+        prune(self.cache, choose(survey(self.cache), now=time.time()))
 
 
 @pytest.mark.parametrize(
@@ -38,3 +95,15 @@ def test_a_manifest_that_is_damaged_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(CacheError, match=r"relenv\.json is damaged") as caught:
         list(all_fetched(cache))
     assert str(root) in caught.value.hint
+
+
+def test_no_prune_takes_a_download_away(tmp_path: Path) -> None:
+    context = context_for(tmp_path)
+    vars(context)["fetcher"] = Slow(open_cache(context.cache.root), release(tmp_path / "dist"))
+    assert fetched(context, "http://localhost/dist").root.is_dir()
+
+
+def test_what_a_location_names_and_has_not_is_its_fault(tmp_path: Path) -> None:
+    (release(tmp_path / "dist") / TARBALL).unlink()
+    with pytest.raises(SourceError, match=f"dist has no {TARBALL}, though its SHA256SUMS names it"):
+        fetched(context_for(tmp_path), tmp_path / "dist")
