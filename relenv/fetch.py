@@ -108,15 +108,18 @@ def location_for(context: Context, place: str = "", key: str = "") -> Location |
     return Location(place=place.rstrip("/"), key=key)
 
 
-def find_fetched(cache: Cache, wanted: Wanted, key: str) -> Interpreter | None:
+def find_fetched(cache: Cache, wanted: Wanted, key: str, triplet: str) -> Interpreter | None:
     """Return the newest interpreter fetched before that would do.
 
     Args:
         cache: where they are.
         wanted: what would do.
         key: where one is configured, only what was signed with it will do.
+        triplet: the kind of machine: several may share a home directory.
     """
-    found = {interpreter.version: interpreter for interpreter in all_fetched(cache, key)}
+    found = {
+        interpreter.version: interpreter for interpreter in all_fetched(cache, key) if interpreter.triplet == triplet
+    }
     for version in preferred(_newest_first(found, wanted)):
         interpreter = found[version]
         cache.use(interpreter.root)

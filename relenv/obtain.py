@@ -43,7 +43,8 @@ def present(context: Context, wanted: Wanted) -> Interpreter | None:
     if releases and (interpreter := built(context, releases)):
         return interpreter
     location = location_for(context)
-    return find_fetched(context.cache, wanted, location.key if location else context.settings.fetch_key)
+    key = location.key if location else context.settings.fetch_key
+    return find_fetched(context.cache, wanted, key, context.platform.triplet)
 
 
 def _releases(wanted: Wanted) -> tuple[tuple[Recipe, ...], UsageError | ConfigError | None]:

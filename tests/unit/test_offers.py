@@ -15,10 +15,11 @@ import pytest
 from relenv.checksums import sha256_of
 from relenv.context import Context
 from relenv.errors import CacheError, SourceError
-from relenv.fetch import Location, _parse, all_fetched, fetch_interpreter
+from relenv.fetch import Location, _parse, all_fetched, fetch_interpreter, find_fetched
 from relenv.housekeeping import choose, prune, survey
 from relenv.interpreter import Wanted
 from relenv.manifest import FORMAT, MANIFEST
+from relenv.obtain import present
 from relenv.platforms import host_platform
 from relenv.store import open_cache, part_of
 from relenv.ui import open_ui
@@ -95,6 +96,22 @@ def test_a_manifest_that_is_damaged_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(CacheError, match=r"relenv\.json is damaged") as caught:
         list(all_fetched(cache))
     assert str(root) in caught.value.hint
+
+
+def test_one_for_another_kind_of_machine_is_not_used(tmp_path: Path) -> None:
+    context = context_for(tmp_path)
+    root = fetched(context, release(tmp_path / "dist")).root
+    other = root.with_name("fetched-3.13.15-0123456789abcdef")
+    shutil.copytree(root, other)
+    manifest = json.loads((other / MANIFEST).read_text())
+    (other / MANIFEST).write_text(json.dumps({**manifest, "triplet": "riscv64-linux-gnu"}))
+    for triplet, found in ((TRIPLET, root), ("riscv64-linux-gnu", other)):
+        interpreter = find_fetched(context.cache, Wanted(), "", triplet)
+        assert interpreter
+        assert interpreter.root == found
+    assert find_fetched(context.cache, Wanted(), "", "aarch64-linux-gnu") is None
+    shutil.rmtree(root)
+    assert present(context, Wanted()) is None
 
 
 def test_no_prune_takes_a_download_away(tmp_path: Path) -> None:
