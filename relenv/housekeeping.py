@@ -207,7 +207,7 @@ def choose(
 def prune(
     cache: Cache, chosen: Sequence[Entry], *, dry: bool = False, tell: Callable[[Entry], None] = lambda _: None
 ) -> Pruned:
-    """Remove entries, each of them as a whole. What another process makes or uses stays.
+    """Remove entries, each of them as a whole. What another process makes or uses stays, and what cannot be removed.
 
     Args:
         cache: the cache.
@@ -222,10 +222,19 @@ def prune(
         if not first:
             raise CacheError(f"another relenv is pruning the cache {cache.root}", hint="try again when it is done")
         away, busy = _put_away(cache, chosen, dry=dry)
-        for entry, gone in () if dry else away:
-            tell(entry)
+        stuck = () if dry else tuple(_removed(away, tell))
+    stay = {one.entry.place for one in stuck}
+    return Pruned(removed=tuple(entry for entry, _ in away if entry.place not in stay), busy=(*busy, *stuck))
+
+
+def _removed(away: Sequence[tuple[Entry, Path]], tell: Callable[[Entry], None]) -> Iterator[Busy]:
+    """Remove what has lost its name; yield what cannot be: something in it may be another user's."""
+    for entry, gone in away:
+        tell(entry)
+        try:
             remove_tree(gone)
-    return Pruned(removed=tuple(entry for entry, _ in away), busy=busy)
+        except OSError as error:
+            yield Busy(entry=entry, why=f"{gone} cannot be removed whole ({error.strerror})")
 
 
 def _put_away(cache: Cache, chosen: Sequence[Entry], *, dry: bool) -> tuple[list[tuple[Entry, Path]], tuple[Busy, ...]]:
@@ -234,11 +243,16 @@ def _put_away(cache: Cache, chosen: Sequence[Entry], *, dry: bool) -> tuple[list
     with cache.alone() as alone:
         running = programs_below(cache.root)
         for entry in chosen:
-            with _claimed(cache, entry, running, alone=alone) as why, suppress(FileNotFoundError):
+            with _claimed(cache, entry, running, alone=alone) as why:
                 if why:
                     busy.append(Busy(entry=entry, why=why))
-                else:
+                    continue
+                try:
                     away.append((entry, entry.path if dry else cache.put_away(entry.path)))
+                except FileNotFoundError:
+                    pass
+                except OSError as error:  # one that stays must not keep the others
+                    busy.append(Busy(entry=entry, why=f"it cannot be removed ({error.strerror})"))
         if alone and not dry:
             _forget_locks(cache)
     return away, tuple(busy)

@@ -8,12 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from nobody import as_nobody
 
 from relenv import current, interpreter
 from relenv.cli import main
@@ -32,7 +35,6 @@ from relenv.ui import open_ui
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from relenv.recipes.model import Recipe
 
@@ -372,6 +374,30 @@ def test_what_may_not_be_written_to_goes_too(cache: Cache) -> None:
     (folder / "lib").chmod(0o555)
     folder.chmod(0o555)
     assert prune_all(cache) == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes directories of two users")
+def test_what_cannot_be_removed_keeps_nothing_else(root: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder, "cache")
+        shutil.copytree(root, place)
+        for path in (Path(folder), *Path(folder).rglob("*")):
+            os.chown(path, 65534, 65534)
+        # of root's as a whole, and with something of root's in it
+        os.chown(place / "store/zlib-1.3.1-4567", 0, 0)
+        (place / "store/xz-5.8.1-89ab/lib").mkdir()
+        (place / "store/xz-5.8.1-89ab/lib/it").touch()
+        with as_nobody():
+            cache = open_cache(place)
+            pruned = prune(cache, choose(survey(cache), everything=True, now=NOW))
+        os.close(cache.users)
+        why = {busy.entry.place: busy.why for busy in pruned.busy}
+        assert set(why) == {"store/zlib-1.3.1-4567", "store/xz-5.8.1-89ab"}
+        assert why["store/zlib-1.3.1-4567"] == "it cannot be removed (Operation not permitted)"
+        (left,) = there(cache) - {"store/zlib-1.3.1-4567"}
+        assert left.startswith("work/gone-")
+        assert why["store/xz-5.8.1-89ab"] == f"{place / left} cannot be removed whole (Permission denied)"
+        assert {one.place for one in pruned.removed} == set(PLACES) - set(why)
 
 
 def test_the_command(root: Path) -> None:
