@@ -348,6 +348,8 @@ def _failures_named(url: str) -> Iterator[None]:
         raise _PassingError(_innermost(error)) from error
     except requests.RequestException as error:  # no such scheme, too many redirects
         raise FetchError(url, str(error)) from error
+    except ValueError as error:  # of addresses that it redirects to, and headers
+        raise FetchError(url, f"its answer is not in order ({error})") from error
 
 
 def _innermost(error: BaseException) -> str:
@@ -376,11 +378,9 @@ class _Hosts:
         """Connect to the host of a URL, or to the proxy on the way to it; or recall how that went.
 
         Raises:
-            _UnreachableError: it cannot be reached.
+            _UnreachableError: it cannot be reached, or its address is none.
         """
-        proxy = select_proxy(url, proxies)
-        parts = urlsplit((proxy if "://" in proxy else f"http://{proxy}") if proxy else url)
-        place = (parts.hostname or "", parts.port or PORTS.get(parts.scheme, SOCKS_PORT))
+        place = _place(url, select_proxy(url, proxies))
         with self._lock:
             probe = self._probes.get(place)
             if probe is None:
@@ -415,6 +415,18 @@ class _Hosts:
             reason = self._refused.get(urlsplit(url).netloc)
         if reason:
             raise FetchError(url, reason)
+
+
+def _place(url: str, proxy: str | None) -> tuple[str, int]:
+    """Return the host and the port to connect to for a URL."""
+    way = (proxy if "://" in proxy else f"http://{proxy}") if proxy else url
+    try:
+        parts = urlsplit(way)
+        return parts.hostname or "", parts.port or PORTS.get(parts.scheme, SOCKS_PORT)
+    except ValueError as error:
+        # not `shown`, which would read it: but without the password either
+        what = f"the proxy {proxy.rpartition('@')[2]}" if proxy else url.rpartition("@")[2]
+        raise _UnreachableError(f"{what} is no address ({error})") from error
 
 
 class _Probe:
@@ -534,5 +546,5 @@ def _read_netrc(environ: Mapping[str, str]) -> netrc.netrc | None:
     path = environ.get("NETRC") or (f"{home}/.netrc" if home else "")
     try:
         return netrc.netrc(path) if path else None
-    except (OSError, netrc.NetrcParseError):
+    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
         return None

@@ -76,8 +76,15 @@ def _checked(data: Mapping[str, object], file: Path) -> dict[str, dict[str, str]
         found[table] = values
     if (place := found.get("fetch", {}).get("from")) and "://" not in place:
         # beside the file: where the user stands is another place each time
-        found["fetch"] = {**found["fetch"], "from": str(file.parent / Path(place).expanduser())}
+        found["fetch"] = {**found["fetch"], "from": str(file.parent / _expanded(place, file))}
     return found
+
+
+def _expanded(place: str, file: Path) -> Path:
+    try:
+        return Path(place).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{file}: `from` in [fetch] is in the home directory of nobody known: {place}") from error
 
 
 def _known(name: str, names: Mapping[str, object], message: str) -> None:

@@ -364,6 +364,44 @@ def test_no_proxy_names_domains(host: str, no_proxy: str, bypassed: bool) -> Non
     assert download._bypasses(host, no_proxy) is bypassed
 
 
+@pytest.mark.parametrize("proxy", ["http://proxy:abc", "http://ada:secret@[bad", "proxy:8080:1"])
+def test_a_proxy_that_is_none_is_named(site: Site, into: Path, proxy: str) -> None:
+    with pytest.raises(FetchError, match=r"the proxy .* is no address") as caught:
+        fetch(site.url, into, http_proxy=proxy)
+    assert proxy.rpartition("@")[2] in caught.value.message
+    assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "said"),
+    [
+        ("Location", "http://127.0.0.1:99999/", r"http://127\.0\.0\.1:99999/ is no address \(Port out of range"),
+        ("Location", "http://[::1/x", "its answer is not in order"),
+        ("Location", "http://\xe9/x", "its answer is not in order"),
+        ("Content-Length", "9" * 5000, "its answer is not in order"),
+    ],
+)
+def test_an_answer_that_is_not_in_order_is_said(site: Site, into: Path, header: str, value: str, said: str) -> None:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(302 if header == "Location" else 200)
+        request.send_header(header, value)
+        request.end_headers()
+
+    site.script = [answer, answer]
+    mine = fetcher()
+    with pytest.raises(FetchError, match=f"file.tar.gz: {said}"):
+        mine.fetch(site.url, into, sha256=SHA256, ui=quiet(), label="file 1")
+    with pytest.raises(FetchError, match=f"file.tar.gz: {said}"):
+        mine.read(site.url, limit=1000)
+
+
+@pytest.mark.parametrize("content", [b"machine", b"machine x login \xe9 password y"])
+def test_a_netrc_that_is_not_in_order_is_none(site: Site, into: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "netrc").write_bytes(content)
+    fetch(site.url, into, NETRC=str(tmp_path / "netrc"))
+    assert "authorization" not in site.requests[-1]
+
+
 def test_passwords_of_netrc_are_sent(site: Site, into: Path, tmp_path: Path) -> None:
     file = tmp_path / "netrc"
     file.write_text("machine 127.0.0.1 login me password secret\n")

@@ -44,6 +44,7 @@ def test_a_relative_directory_is_beside_the_file(tmp_path: Path, monkeypatch: py
         ('[fetch]\nform = "x"', "unknown key `form` in [fetch]", "did you mean `from`?"),
         ("[fetch]\nzzz = 1", "unknown key `zzz`", "known: from, key"),
         ("[fetch]\nfrom = 3", "`from` in [fetch] must be a text, not 3", ""),
+        ('[fetch]\nfrom = "~nosuchuser/x"', "in the home directory of nobody known: ~nosuchuser/x", ""),
         ('fetch = "x"', "fetch must be a table", ""),
     ],
 )
