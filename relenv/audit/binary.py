@@ -120,11 +120,13 @@ def _facts(path: str, descriptor: int) -> Binary | Broken | None:
     from elftools.common.exceptions import ELFError  # noqa: PLC0415
     from elftools.construct import ConstructError  # noqa: PLC0415
 
+    # whatever pyelftools makes of numbers that lead nowhere
     wrong = (ELFError, ConstructError, struct.error, ValueError, LookupError, AttributeError, TypeError)
+    more = (ArithmeticError, AssertionError, MemoryError, RecursionError)
     try:
         with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as image:
             return _read(path, image)
-    except wrong as error:
+    except (*wrong, *more) as error:
         return Broken(path=path, reason=str(error) or type(error).__name__)
 
 
@@ -134,6 +136,7 @@ def _read(path: str, image: mmap.mmap) -> Binary | None:
     elf = ELFFile(cast("IO[bytes]", image))  # it reads and seeks, and that is all
     if elf["e_type"] not in ("ET_EXEC", "ET_DYN"):
         return None
+    _refuse_more_than_fits(elf, len(image))
     segments = {segment["p_type"]: segment for segment in elf.iter_segments()}
     machine = elf["e_machine"]
     stack = segments.get("PT_GNU_STACK")
@@ -152,6 +155,17 @@ def _read(path: str, image: mmap.mmap) -> Binary | None:
     if "PT_DYNAMIC" in segments:
         facts |= _dynamic(elf, segments["PT_DYNAMIC"], image)
     return Binary(**facts)
+
+
+def _refuse_more_than_fits(elf: ELFFile, size: int) -> None:
+    """Refuse tables that are longer than the file: where their steps are nought, reading them would not end.
+
+    Raises:
+        ValueError: it is so.
+    """
+    for number, smallest, what in ((elf.num_segments(), 32, "segments"), (elf.num_sections(), 40, "sections")):
+        if number * smallest > size:
+            raise ValueError(f"it has not the {number} {what} that it tells of")
 
 
 def _kernel(elf: ELFFile) -> tuple[int, ...]:
@@ -198,7 +212,9 @@ class _Symbols:
         self._order = "<" if elf.little_endian else ">"
         self._wide = elf.elfclass == 64  # noqa: PLR2004
         self._loads = [(load["p_vaddr"], load["p_offset"], load["p_filesz"]) for load in elf.iter_segments("PT_LOAD")]
-        self._count = self._size(elf, segment)
+        self._count = min(self._size(elf, segment), len(image))
+        self._left = 2 * _VERSION_INDEX
+        """Entries of versions, and of libraries that have some, that there may still be."""
         start = self._at("DT_STRTAB")
         self._strings = image[start : start + tags["DT_STRSZ"]]
 
@@ -262,23 +278,32 @@ class _Symbols:
         """Yield index, library, version and weakness of each entry of DT_VERNEED."""
         if "DT_VERNEED" not in self._tags:
             return
-        at = self._at("DT_VERNEED")
-        for _ in range(self._tags["DT_VERNEEDNUM"]):
-            _, count, library, aux, following = struct.unpack_from(self._order + "HHIII", self._image, at)
-            entry = at + aux
-            for _ in range(count):
-                _, flags, index, name, step = struct.unpack_from(self._order + "IHHII", self._image, entry)
+        heads = self._chain("HHIII", self._at("DT_VERNEED"), self._tags["DT_VERNEEDNUM"])
+        for at, (_, count, library, aux, _) in heads:
+            for _, (_, flags, index, name, _) in self._chain("IHHII", at + aux, count):
                 yield index & _VERSION_INDEX, self._text(library), self._text(name), bool(flags & _WEAK_VERSION)
-                entry += step
-            at += following
 
     def _definitions(self) -> Iterator[tuple[int, str]]:
         """Yield index and version of each entry of DT_VERDEF."""
         if "DT_VERDEF" not in self._tags:
             return
-        at = self._at("DT_VERDEF")
-        for _ in range(self._tags["DT_VERDEFNUM"]):
-            _, base, index, _, _, aux, following = struct.unpack_from(self._order + "HHHHIII", self._image, at)
+        entries = self._chain("HHHHIII", self._at("DT_VERDEF"), self._tags["DT_VERDEFNUM"])
+        for at, (_, base, index, _, _, aux, _) in entries:
             if index >= _FIRST_VERSION and not base & 1:  # the first names the file itself
                 yield index, self._text(struct.unpack_from(self._order + "I", self._image, at + aux)[0])
-            at += following
+
+    def _chain(self, layout: str, at: int, count: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Yield the place and the fields of each entry; the last field is the step to the next, nought in the last.
+
+        Raises:
+            ValueError: there are more than can be: the numbers of versions have 15 bits.
+        """
+        for _ in range(count):
+            self._left -= 1
+            if self._left < 0:
+                raise ValueError("it has more symbol versions than there are numbers for")
+            fields = struct.unpack_from(self._order + layout, self._image, at)
+            yield at, fields
+            if not fields[-1]:
+                return
+            at += fields[-1]

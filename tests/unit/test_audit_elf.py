@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from relenv.audit import Severity, completeness, elf
-from relenv.audit.binary import Binary, Broken, Requirement, Symbol, binaries
+from relenv.audit.binary import Binary, Broken, Requirement, Symbol, _Symbols, binaries
 from relenv.audit.closure import closures, expand
 from relenv.audit.tree import Tree
 
@@ -393,3 +394,24 @@ def test_the_newest_cxx_library_that_a_file_asks_for_is_told() -> None:
     assert found is not None
     assert (found.version, found.file) == ("3.4.21", WHEEL)
     assert elf.floor(elf.needs(tree(), [PYTHON]), "GLIBCXX") is None
+
+
+def test_numbers_that_lead_nowhere_are_a_finding(compile_c: Compile) -> None:
+    path = compile_c("user.so", "int here(void) { return 1; }", "-shared", "-fPIC")
+    data = bytearray(path.read_bytes())
+    at = next(at for at in range(64, 64 + 56 * 12, 56) if data[at] == 2)  # PT_DYNAMIC: its p_offset
+    data[at + 8 : at + 16] = b"\xff" * 8
+    path.write_bytes(data)
+    assert isinstance(read(path)[0], Broken)
+
+
+def test_a_chain_of_versions_ends(compile_c: Compile) -> None:
+    library = compile_c("libgiven.so.1", "int given(void) { return 1; }", "-shared", "-fPIC")
+    with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as image:
+        symbols = _Symbols.__new__(_Symbols)
+        symbols._order, symbols._image, symbols._left = "<", image, 9
+        # behind the header's magic there are eight zeros: the last has no step
+        assert len(list(symbols._chain("I", 8, 2**40))) == 1
+        symbols._left = 2
+        with pytest.raises(ValueError, match="more symbol versions than there are numbers for"):
+            list(symbols._chain("B", 4, 2**40))
