@@ -143,7 +143,7 @@ def all_fetched(cache: Cache, key: str = "") -> Iterator[Interpreter]:
 def _triplet(root: Path) -> str:
     try:
         return str(json.loads((root / MANIFEST).read_text(encoding="utf-8"))["triplet"])
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise CacheError(f"{root / MANIFEST} is damaged", hint=f"remove {root}, and fetch it again") from error
 
 
@@ -368,7 +368,7 @@ def _recognise(root: Path, offer: Offer, platform: Platform) -> None:
     try:
         manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
         found = (manifest["format"], manifest["python"], manifest["triplet"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SourceError(f"{offer.name} is no interpreter of relenv's: it has no {MANIFEST} at its root") from error
     if found != (FORMAT, offer.version, platform.triplet):
         raise SourceError(

@@ -189,9 +189,9 @@ def add_sum(sums: Path, name: str, digest: str) -> None:
         name: of the file.
         digest: its sha256 in hex.
     """
-    lines = sums.read_text(encoding="utf-8").splitlines() if sums.exists() else []
+    lines = os.fsdecode(sums.read_bytes()).splitlines() if sums.exists() else []
     # `*` before the name: sha256sum --binary
     others = {line: line.partition("  ")[2] or line.partition(" *")[2] for line in lines if line}
     kept = [line for line, of in others.items() if of != name]
     ordered = sorted([*kept, f"{digest}  {name}"], key=lambda line: line[66:])
-    write_text(sums, "\n".join(ordered) + "\n", lasting=True)
+    write_text(sums, "\n".join(ordered) + "\n", lasting=True, errors="surrogateescape")

@@ -284,7 +284,7 @@ def part_of(into: Path) -> Path:
     return into.with_name(f"{into.name}.part")
 
 
-def write_text(path: Path, text: str, mode: int = 0o644, *, lasting: bool = False) -> None:
+def write_text(path: Path, text: str, mode: int = 0o644, *, lasting: bool = False, errors: str | None = None) -> None:
     """Write a file beside its place and rename it there: it appears whole or not at all.
 
     Args:
@@ -292,11 +292,12 @@ def write_text(path: Path, text: str, mode: int = 0o644, *, lasting: bool = Fals
         text: what it is to hold.
         mode: as of chmod(2).
         lasting: whether that is to hold for a power cut as well; see `put_in_place`.
+        errors: as of open(); bytes that are no UTF-8 come through with `surrogateescape`.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with naming(path):
-            beside.write_text(text, encoding="utf-8")
+            beside.write_text(text, encoding="utf-8", errors=errors)
             beside.chmod(mode)
             if lasting:
                 put_in_place(beside, path)

@@ -53,7 +53,7 @@ def unpack(tarball: Path, into: Path, work: Work) -> None:
                 work.reach(packed.tell())
             while plain.read(1 << 20):  # what is behind the archive's end, the check of the compression for one
                 pass
-    except (tarfile.TarError, lzma.LZMAError, EOFError, ValueError) as error:
+    except (tarfile.TarError, lzma.LZMAError, EOFError, ValueError, RecursionError) as error:
         raise SourceError(f"{tarball} is not a whole tar.xz archive: {error}") from error
 
 

@@ -128,6 +128,7 @@ def _refuse_escape(archive: Path, name: str) -> None:
 def _refuse_conflicts(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
     """Refuse names that come twice, or below one that is no directory: what is below a link may lie anywhere."""
     leaves = Counter(PurePosixPath(member.filename) for member in members if not member.is_dir())
+    leaves.update({PurePosixPath(member.filename) for member in members if member.is_dir()} & leaves.keys())
     for path in (PurePosixPath(member.filename) for member in members):
         if leaves[path] > 1 or not leaves.keys().isdisjoint(path.parents):
             what = "that comes twice" if leaves[path] > 1 else "below what is no directory"

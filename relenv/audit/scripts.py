@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import stat
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,8 @@ def _shebang(data: bytes, interpreter: str, ours: Callable[[str], bool]) -> tupl
     except scripts.ScriptError as error:
         hint = "mend that and run `relenv repair`; or, if it is for another Python, let it begin with /usr/bin/env"
         return f"has a shebang that a move breaks, and cannot get a trampoline: {error}", hint
+    except ValueError:  # no path has that
+        return "has a null byte in its shebang, as a power cut leaves it", "install its package again"
     words = _first_words(data)
     if wanted is not None:
         named = words[0] if words and words[0] != "/bin/sh" else "a Python by its path, or an old trampoline"
@@ -116,11 +119,15 @@ def _row(tree: Tree, record: Record, row: Row) -> Iterator[Finding]:
         )
         return
     path = tree.root / row.path
-    if not path.is_file():
+    try:
+        status = path.stat()
+    except OSError:  # also of a name that no file can have
+        status = None
+    if status is None or not stat.S_ISREG(status.st_mode):
         # bytecode may go at any time: its row has no hash
         if row.digest or not row.path.endswith(".pyc"):
             yield _error(row.path, "record", f"is missing, but {record.distribution} has it in its RECORD", again)
-    elif row.size and str(path.stat().st_size) != row.size.strip():
+    elif row.size and str(status.st_size) != row.size.strip():
         yield _error(row.path, "record", f"is not of the size that RECORD of {record.distribution} says", again)
     elif row.path in tree.unreadable:
         return  # that is the finding
@@ -184,7 +191,7 @@ def _origins(tree: Tree) -> Iterator[Finding]:
             try:
                 origin = json.loads((tree.root / path).read_text(encoding="utf-8"))
                 url, editable = str(origin["url"]), bool(origin.get("dir_info", {}).get("editable"))
-            except (ValueError, LookupError, AttributeError, TypeError):
+            except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
                 yield _error(path, "origin", "is not valid (PEP 610)", "install its package again")
                 continue
             if url.startswith("file:"):

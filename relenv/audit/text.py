@@ -139,7 +139,7 @@ def _needles(tree: Tree, place: Place) -> list[_Needle]:
     """Return what no file may say, the longest first: a home directory is the beginning of much else."""
     found = []
     for folder, what in ((place.cache, "relenv's cache"), (place.home, "a home directory")):
-        ways = {folder, folder.resolve()} - COMMON if folder else ()
+        ways = {folder, Path(os.path.realpath(folder))} - COMMON if folder else ()  # resolve() refuses a link to itself
         found += [_Needle(text=os.fsencode(way) + b"/", what=what) for way in ways]
     if not tree.unpacked and tree.root not in COMMON:
         vague = tree.root.parent == Path("/")

@@ -247,7 +247,7 @@ def manifest_of(root: Path) -> Mapping[str, object] | None:
     """Return what the manifest of a tree says; None if there is none, or it cannot be read."""
     try:
         manifest = json.loads((root / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return manifest if isinstance(manifest, dict) else None
 

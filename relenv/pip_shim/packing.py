@@ -32,8 +32,10 @@ CHUNK = 1 << 18
 """Bytes that are read at once."""
 HEAD = 1 << 16
 """Bytes that the header of a run file is shorter than."""
-UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
-"""What damage looks like to the modules that read archives; gzip raises an OSError without errno."""
+UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, RecursionError)
+"""What damage looks like to the modules that read archives; gzip raises an OSError without errno.
+
+The last: of thousands of long names, of which each is the name of the next."""
 ZSTD = ("compression.zstd", "backports.zstd")
 """Of Python 3.14 (PEP 784), and for those before."""
 

@@ -324,6 +324,7 @@ def test_bytecode_that_python_wrote_is_a_note_ours_an_error(root: Path) -> None:
         "#!/opt/perl/bin/perl\n",
         "#!\n",
         "#!/bin/sh\n''':'\nrelenv_older=1\n'''\n",
+        "#!/opt/x\0y\n",
     ],
 )
 def test_a_shebang_that_a_move_breaks(root: Path, head: str) -> None:
@@ -374,6 +375,8 @@ def test_rows_of_bytecode_need_no_file(root: Path) -> None:
     assert found(root) == [("error", "record", f"{SITE}/pkg/a.pyc")]
     record(root, [], "pkg/gone.py,,")
     assert found(root) == [("error", "record", f"{SITE}/pkg/gone.py")]
+    record(root, [], f"pkg/{'x' * 300}.py,,")
+    assert found(root) == [("error", "record", f"{SITE}/pkg/{'x' * 300}.py")]
 
 
 def test_rows_may_be_nonsense_or_lead_outside(root: Path) -> None:
@@ -392,6 +395,9 @@ def test_editable_and_local_packages_are_told(root: Path) -> None:
     info = f"{SITE}/pkg-1.0.dist-info/direct_url.json"
     put(root, info, '{"url": "file:///home/ada/pkg", "dir_info": {}}')
     assert found(root) == [("note", "origin", info)]
+    put(root, info, '{"url": "file:///home/ada/pkg", "dir_info": {"editable": true}}')
+    put(root, info, "[" * 100_000)
+    assert found(root) == [("error", "origin", info)]
     put(root, info, '{"url": "file:///home/ada/pkg", "dir_info": {"editable": true}}')
     put(root, f"{SITE}/__editable__.pth", "/srv/pkg/src\n")
     assert sorted(found(root)) == [("error", "origin", info), ("error", "pth", f"{SITE}/__editable__.pth")]
@@ -497,7 +503,8 @@ def test_a_zip_may_have_nothing_below_a_link(root: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("names", "what"), [(["a/b", "a/b/c"], "below what is no directory"), (["a/b", "a//b"], "twice")]
+    ("names", "what"),
+    [(["a/b", "a/b/c"], "below what is no directory"), (["a/b", "a//b"], "twice"), (["a/b", "a/b/"], "twice")],
 )
 def test_a_zip_may_have_no_names_in_each_others_way(root: Path, tmp_path: Path, names: list[str], what: str) -> None:
     path = archive(tmp_path / "x.zip", packed(root) | dict.fromkeys(names, (b"", 0o644)))

@@ -45,6 +45,13 @@ def test_who_made_a_tree_and_when_does_not_show(tmp_path: Path) -> None:
     assert f"{DEEP}/file" in modes
 
 
+def test_sums_of_names_in_other_encodings_stay(tmp_path: Path) -> None:
+    other = b"0" * 64 + b"  caf\xe9.iso\n"
+    (tmp_path / "SHA256SUMS").write_bytes(other)
+    add_sum(tmp_path / "SHA256SUMS", "a.tar.xz", "1" * 64)
+    assert (tmp_path / "SHA256SUMS").read_bytes() == b"1" * 64 + b"  a.tar.xz\n" + other
+
+
 def test_sums_are_those_of_sha256sum_and_keep_other_lines(tmp_path: Path) -> None:
     for name in ("b.tar.xz", "a.tar.xz"):
         (tmp_path / name).write_text(name)

@@ -495,3 +495,13 @@ def test_a_bundle_that_verifies_itself_says_so_too(
         (path / "lib").chmod(0o755)
     assert status == CheckError.exit_code
     assert capsys.readouterr().err == f"error: {path}/lib cannot be read: Permission denied\n"
+
+
+def test_a_chain_of_names_is_damage(tmp_path: Path) -> None:
+    """Each a long name for the next: the module that reads tars calls itself for each."""
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 2
+    block = header.tobuf(tarfile.GNU_FORMAT) + b"a\0" + bytes(510)
+    (tmp_path / "it.tar.gz").write_bytes(gzip.compress(block * 3000 + bytes(1024)))
+    (one,) = verify(tmp_path / "it.tar.gz").differences
+    assert one.kind == "damaged"
