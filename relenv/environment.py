@@ -192,10 +192,12 @@ def copy_tree(source: Path, target: Path, *, share: bool = False) -> None:
     """
     put = link_file if share else _Copier().copy
     files: list[tuple[str, str]] = []
-    for folder, _, names in os.walk(source):
+    for folder, below, names in os.walk(source):
         inside = os.path.join(target, os.path.relpath(folder, source))  # noqa: PTH118 - 5000 times
         os.makedirs(inside, exist_ok=True)  # noqa: PTH103
-        files += [(f"{folder}/{name}", f"{inside}/{name}") for name in names]
+        # os.walk calls a link to a directory a directory, and does not enter it
+        links = [name for name in below if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114
+        files += [(f"{folder}/{name}", f"{inside}/{name}") for name in (*names, *links)]
     with ThreadPoolExecutor(max_workers=COPIERS) as pool:
         step = max(1, len(files) // (8 * COPIERS))
 
