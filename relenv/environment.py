@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import os
 import shutil
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -180,7 +181,9 @@ def _is_occupied(root: Path, but: Path | None = None) -> bool:
         raise OutputError(f"{root} cannot be created: {error.strerror}") from error
 
 
-def copy_tree(source: Path, target: Path, *, share: bool = False) -> None:
+def copy_tree(
+    source: Path, target: Path, *, share: bool = False, wanted: Callable[[str], bool] = lambda _: True
+) -> None:
     """Copy a tree, symlinks as such, times and modes kept.
 
     Args:
@@ -189,6 +192,10 @@ def copy_tree(source: Path, target: Path, *, share: bool = False) -> None:
         share: let files be the same ones (hard links) where the file system can: for a copy that is gone before
             anyone could edit it. Without it no file shares its content with the original, but for blocks that the
             file system itself separates when one is written to (reflinks).
+        wanted: tells of a path that begins with `source`, and is no directory's, whether to copy it.
+
+    Raises:
+        OSError: something cannot be copied: without `share` that is also whatever is no file, directory or link.
     """
     put = link_file if share else _Copier().copy
     files: list[tuple[str, str]] = []
@@ -197,7 +204,7 @@ def copy_tree(source: Path, target: Path, *, share: bool = False) -> None:
         os.makedirs(inside, exist_ok=True)  # noqa: PTH103
         # os.walk calls a link to a directory a directory, and does not enter it
         links = [name for name in below if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114
-        files += [(f"{folder}/{name}", f"{inside}/{name}") for name in (*names, *links)]
+        files += [(path, f"{inside}/{name}") for name in (*names, *links) if wanted(path := f"{folder}/{name}")]
     with ThreadPoolExecutor(max_workers=COPIERS) as pool:
         step = max(1, len(files) // (8 * COPIERS))
 
@@ -228,7 +235,8 @@ class _Copier:
 
     def copy(self, source: str, target: str) -> None:
         try:
-            reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            # a FIFO would have us wait for somebody who writes to it
+            reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
@@ -236,6 +244,8 @@ class _Copier:
             return
         try:
             status = os.fstat(reading)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, f"{source} is no file, directory or link")
             writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 self._pour(reading, writing, status.st_size)

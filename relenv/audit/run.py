@@ -12,7 +12,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from relenv import process
@@ -93,7 +93,8 @@ def check(tree: Tree, work: Path, modules: Sequence[str]) -> Iterator[Finding]:
     """
     work.chmod(0o755)
     copy = work / "copy"
-    copy_tree(tree.root, copy)
+    # what cannot be read is a finding of its own; FIFOs and sockets nobody ships
+    copy_tree(tree.root, copy, wanted={f"{tree.root}/{name}" for name in (*tree.readable, *tree.links)}.__contains__)
     starts = _starts(tree)
     for entry in starts:
         _instrument(copy / "bin" / entry.name)
@@ -178,12 +179,16 @@ def _moved(copy: Path, place: Path) -> Iterator[Path]:
 def _starts(tree: Tree) -> list[EntryPoint]:
     """Return the entry points whose script is there, with our trampoline; the others are `scripts`' business."""
     found = {}
+    readable = frozenset(tree.readable)
     for record in tree.records:
-        points = Distribution.at((tree.root / record.path).parent).entry_points
+        folder = PurePosixPath(record.path).parent
+        if f"{folder}/entry_points.txt" not in readable:
+            continue
+        points = Distribution.at(tree.root / folder).entry_points
         for entry in (*points.select(group="console_scripts"), *points.select(group="gui_scripts")):
             path = tree.root / "bin" / entry.name
             # one that needs an extra cannot be expected to work; a path as a name may lead anywhere
-            inside = f"bin/{entry.name}" in tree.files
+            inside = f"bin/{entry.name}" in readable
             if inside and not entry.extras and scripts.carries(path.read_bytes()):
                 found[entry.name] = entry
     return [found[name] for name in sorted(found)]

@@ -17,6 +17,7 @@ from rich.table import Table
 from relenv.audit import Report, Severity, audit, opened, this_machine
 from relenv.commands.tables import result_console
 from relenv.errors import FULL, CheckError, disk_full
+from relenv.manifest import MANIFEST
 from relenv.store import remove_tree
 from relenv.ui import seconds
 
@@ -64,6 +65,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 
 def _checked(args: argparse.Namespace, context: Context) -> Report:
+    manifest = args.path / MANIFEST
+    if manifest.exists() and not manifest.is_file():  # to read a FIFO is to wait for somebody who writes to it
+        raise CheckError(f"{manifest} is no file", hint="remove it; if relenv made this, make it anew")
     with ExitStack() as stack:
         tree = stack.enter_context(opened(args.path))
         work = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
+import socket
 import stat
 import tempfile
 import zipfile
@@ -19,11 +21,14 @@ from nobody import as_nobody
 from relenv.audit import Place, Tree, completeness, elf, opened, run, scripts, text
 from relenv.audit.binary import Binary, binaries
 from relenv.audit.closure import closures
+from relenv.commands import check
+from relenv.context import Context
 from relenv.environment import copy_tree, repair
 from relenv.errors import CheckError, RelenvError, UsageError
 from relenv.pip_shim import adopt
 from relenv.pip_shim.scripts import trampoline
 from relenv.recipes.cpython import EXTENSIONS
+from relenv.ui import open_ui
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -596,6 +601,36 @@ def test_only_scripts_of_the_tree_are_run(root: Path, tmp_path: Path) -> None:
     put(root, f"{SITE}/pkg-1.0.dist-info/entry_points.txt", "\n".join(["[console_scripts]", *lines]))
     with opened(root) as tree:
         assert [entry.name for entry in run._starts(tree)] == ["tool"]
+
+
+def test_what_can_be_read_is_run_whatever_else_is_there(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_spots", tuple)
+    put(root, f"{SITE}/pkg-1.0.dist-info/entry_points.txt", "[console_scripts]\ntool = pkg:main\nclosed = pkg:main\n")
+    put(root, "bin/closed", trampoline(b"print()\n"))
+    os.mkfifo(root / "lib/pipe")
+    put(root, "lib/data", "")
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listening:
+        Path(folder).chmod(0o777)
+        work, there = Path(folder) / "work", Path(folder) / "tree"
+        root.rename(there)
+        listening.bind(f"{there}/socket")
+        for name in ("lib/data", "bin/closed"):
+            (there / name).chmod(0)
+        with as_nobody(), opened(there) as tree:
+            work.mkdir()
+            assert list(run.check(tree, work, ())) == []
+            copied = {path.relative_to(work / "copy").as_posix() for path in (work / "copy").rglob("*")}
+            assert {*tree.files, *tree.links} - copied == {"lib/data", "bin/closed"}
+            assert not copied & {"lib/pipe", "socket"}
+        assert run.SCRIPT_PROBE in (work / "copy/bin/tool").read_text()
+
+
+def test_a_manifest_that_is_no_file_is_not_waited_for(root: Path) -> None:
+    (root / "relenv.json").unlink()
+    os.mkfifo(root / "relenv.json")
+    args = argparse.Namespace(path=root, execute=False, json=False)
+    with pytest.raises(CheckError, match=r"relenv\.json is no file"):
+        check.run(args, Context(environ={}, ui=open_ui(quiet=True), jobs=1))
 
 
 def test_links_in_a_circle_are_a_finding(root: Path) -> None:
