@@ -67,14 +67,34 @@ def is_whole(shim: Path) -> bool:
 
 
 def stock(prefix: Path) -> dict[Path, bytes]:
-    """Return the files of pip that do not lead to the shim, and what they should hold."""
-    edits: dict[Path, bytes] = {}
+    """Return the files of pip that do not lead to the shim, and what they should hold; none that cannot be read."""
+    edits = {}
+    for path, data in _wanted(prefix).items():
+        with suppress(OSError):
+            if path.read_bytes() != data:
+                edits[path] = data
+    return edits
+
+
+def closed(prefix: Path) -> dict[Path, OSError]:
+    """Return the files of pip that cannot be read, and why: whether they lead to the shim nobody can tell."""
+    found = {}
+    for path in _wanted(prefix):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            found[path] = error
+    return found
+
+
+def _wanted(prefix: Path) -> dict[Path, bytes]:
+    """Return the files of pip that are there, and what they should hold."""
+    wanted: dict[Path, bytes] = {}
     for site in records.site_packages(prefix):
         start = site / "pip" / "__main__.py"
         if start.is_file():
-            wanted = dict.fromkeys(_scripts(prefix / "bin"), scripts.trampoline(_ENTRY)) | {start: MAIN}
-            edits |= {path: data for path, data in wanted.items() if path.read_bytes() != data}
-    return edits
+            wanted |= dict.fromkeys(_scripts(prefix / "bin"), scripts.trampoline(_ENTRY)) | {start: MAIN}
+    return wanted
 
 
 def _scripts(folder: Path) -> list[Path]:

@@ -65,6 +65,7 @@ def repair(prefix: Path, *, dry_run: bool = False) -> list[Deed]:
         *_remains(prefix, dry_run=dry_run),
         *_modes(prefix, dry_run=dry_run),
         *_links(prefix, dry_run=dry_run),
+        *(_unread(prefix, path, error) for path, error in adopt.closed(prefix).items()),
     ]
     pip = adopt.stock(prefix)
     refused = () if dry_run else adopt.adopt_pip(prefix)
@@ -76,7 +77,7 @@ def repair(prefix: Path, *, dry_run: bool = False) -> list[Deed]:
     found += [_deed(prefix, path, what) for path, what in told.items() if path not in denied]
     found += [_deed(prefix, path, f"cannot be written: {reason}", done=False) for path, reason in denied.items()]
     found += [_deed(prefix, note.path, f"keeps its shebang: {note.reason}", done=False) for note in report.left]
-    return found
+    return list(dict.fromkeys(found))  # what cannot be read may be looked into for more than one reason
 
 
 def _is_pips(record: Path) -> bool:
@@ -98,13 +99,27 @@ def _modes(prefix: Path, *, dry_run: bool) -> Iterator[Deed]:
     """Let programs and scripts be run again: not every program that unpacks restores modes."""
     lost = False
     for path in sorted((prefix / "bin").rglob("*")):
-        if path.suffix != ".pyc" and _lacks_mode(path) and _begins(path) in _PROGRAM:
+        try:
+            wants = path.suffix != ".pyc" and _lacks_mode(path) and _begins(path) in _PROGRAM
+        except OSError as error:
+            yield _unread(prefix, path, error)
+            continue
+        if wants:
             lost = True
             yield _runnable(prefix, path, dry_run=dry_run)
     # packages bring programs as well; outside of bin/, what may not be run may be meant so
     for path in sorted(prefix.glob("lib/python3.*/site-packages/**/*")) if lost else ():
-        if path.suffix != ".py" and _lacks_mode(path) and (_begins(path) == _SHEBANG or _is_program(path)):
+        try:
+            wants = path.suffix != ".py" and _lacks_mode(path) and (_begins(path) == _SHEBANG or _is_program(path))
+        except OSError as error:
+            yield _unread(prefix, path, error)
+            continue
+        if wants:
             yield _runnable(prefix, path, dry_run=dry_run)
+
+
+def _unread(prefix: Path, path: Path, error: OSError) -> Deed:
+    return _deed(prefix, path, f"cannot be read: {error.strerror}", done=False)
 
 
 def _lacks_mode(path: Path) -> bool:
@@ -137,10 +152,13 @@ def _runnable(prefix: Path, path: Path, *, dry_run: bool) -> Deed:
 
 def _links(prefix: Path, *, dry_run: bool) -> Iterator[Deed]:
     """Bring back the links of the interpreter: not every program that unpacks restores them."""
-    for path, target in lost_links(prefix):
+    unread: dict[Path, OSError] = {}
+    for path, target in lost_links(prefix, unread):
         yield _attempt(
             prefix, path, f"is another name of {target} again", partial(_link, path, target), dry_run=dry_run
         )
+    for path, error in unread.items():
+        yield _unread(prefix, path, error)
 
 
 def libraries(prefix: Path) -> list[Path]:
@@ -148,10 +166,14 @@ def libraries(prefix: Path) -> list[Path]:
     return sorted(path for path in prefix.glob("lib/python3.*") if (path / "encodings").is_dir())
 
 
-def lost_links(prefix: Path) -> Iterator[tuple[Path, str]]:
+def lost_links(prefix: Path, unread: dict[Path, OSError] | None = None) -> Iterator[tuple[Path, str]]:
     """Yield the links that an environment has lost, and where they led to.
 
     Some are not there; others are files with nothing in them but the name of the file beside them.
+
+    Args:
+        prefix: the environment.
+        unread: takes the files that cannot be read, and why.
     """
     for series in [path.name for path in libraries(prefix)]:
         for name, target in (("python", "python3"), (series, "python3"), ("python3-config", f"{series}-config")):
@@ -160,10 +182,15 @@ def lost_links(prefix: Path) -> Iterator[tuple[Path, str]]:
                 yield path, target
     for folder in _WITH_LINKS:
         for path in sorted((prefix / folder).glob("*")):
-            if not path.is_symlink() and path.is_file() and path.stat().st_size <= _LONGEST:
-                text = _NAME.fullmatch(path.read_bytes())
-                if text and (target := text[0].decode()) != path.name and os.path.lexists(path.with_name(target)):
-                    yield path, target
+            try:
+                small = not path.is_symlink() and path.is_file() and path.stat().st_size <= _LONGEST
+                text = _NAME.fullmatch(path.read_bytes()) if small else None
+            except OSError as error:
+                if unread is not None:
+                    unread[path] = error
+                continue
+            if text and (target := text[0].decode()) != path.name and os.path.lexists(path.with_name(target)):
+                yield path, target
 
 
 def _link(path: Path, target: str) -> None:

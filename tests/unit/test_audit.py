@@ -26,6 +26,7 @@ from relenv.context import Context
 from relenv.environment import copy_tree, repair
 from relenv.errors import CheckError, RelenvError, UsageError
 from relenv.pip_shim import adopt
+from relenv.pip_shim.repair import repair as mend
 from relenv.pip_shim.scripts import trampoline
 from relenv.recipes.cpython import EXTENSIONS
 from relenv.ui import open_ui
@@ -570,6 +571,28 @@ def test_what_a_repair_would_mend_is_named(root: Path) -> None:
     put(root, "relenv.json", '{"bundle": {}}')
     (root / "bin/python").unlink()
     assert found(root) == []
+
+
+def test_a_repair_mends_what_it_can_and_names_what_it_cannot_read(root: Path) -> None:
+    closed = {"bin/closed", "bin/pip3", "lib/closed", f"{SITE}/pip/__main__.py", f"{SITE}/pkg/program"}
+    put(root, "lib/python3.13/encodings/__init__.py", "")
+    put(root, "bin/tool", (root / "bin/tool").read_bytes(), mode=0o644)
+    put(root, "lib/libz.so", "libz.so.1")
+    put(root, "lib/libz.so.1", "")
+    for name in closed:
+        put(root, name, "#!", mode=0)
+    with tempfile.TemporaryDirectory() as folder:
+        there = Path(folder) / "tree"
+        root.rename(there)
+        for path in (Path(folder), there, *there.rglob("*")):
+            os.chown(path, 65534, 65534)
+        with as_nobody():
+            would, deeds = mend(there, dry_run=True), mend(there)
+    done = {deed.path for deed in deeds if deed.done}
+    assert done >= {"bin/tool", "lib/libz.so"}
+    assert sorted(deed.path for deed in deeds if not deed.done) == sorted(closed)
+    assert {deed.what for deed in deeds if not deed.done} == {"cannot be read: Permission denied"}
+    assert would == deeds
 
 
 def test_the_packages_of_another_python_are_no_second_library(root: Path) -> None:
