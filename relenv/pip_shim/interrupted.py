@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MARK = ".relenv-pip-"
-"""How the name of a mark in site-packages begins; a process number follows."""
+"""How the name of a mark in site-packages begins. What follows is random: two containers have the same numbers."""
 ROUNDED = 1.0
 """Seconds that a file system may round times down by."""
 
@@ -48,7 +48,7 @@ def under_way(prefix: Path) -> Iterator[tuple[Remains, ...]]:
     """
     with _locks(prefix) as locks:
         gone = _cleared(locks)
-        marks = [site / f"{MARK}{os.getpid()}" for site in locks]
+        marks = [site / f"{MARK}{os.urandom(4).hex()}" for site in locks]
         try:
             for mark in marks:
                 with suppress(OSError):  # read-only: nothing will be installed either

@@ -262,7 +262,8 @@ def _mended(record: Path, contents: Mapping[str, bytes], folders: Collection[byt
 
 def _replace(path: Path, data: bytes) -> OSError | None:
     """Write beside, then rename: a script that is running goes on reading what it was."""
-    beside = path.with_name(f".relenv-{os.getpid()}.part")
+    # numbers of processes are the same in two containers
+    beside = path.with_name(f".relenv-{os.urandom(4).hex()}.part")
     try:
         mode = path.stat().st_mode & 0o7777
         beside.write_bytes(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -101,3 +102,12 @@ def test_the_mark_goes_with_an_error(site: Path) -> None:
     with pytest.raises(ValueError, match="x"), under_way(site.parents[2]):
         raise ValueError("x")
     assert names(site) == WHOLE
+
+
+def test_the_mark_of_another_process_1_stays(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # as in two containers
+    with under_way(site.parents[2]):
+        (mark,) = site.glob(f"{MARK}*")
+        with under_way(site.parents[2]):
+            pass
+        assert mark.exists()
