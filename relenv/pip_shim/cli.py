@@ -52,7 +52,10 @@ def main() -> int:
     _leave_user_site(arguments)
     with under_way(prefix) if CHANGING.intersection(arguments) else nullcontext(()) as remains:
         for name in sorted({one.distribution for one in remains if one.distribution}):
-            sys.stderr.write(f"relenv: an earlier pip was cut short while it installed {name}, which has to be again\n")
+            sys.stderr.write(
+                f"relenv: an earlier pip was cut short while it installed or replaced {name},"
+                " which has to be installed again\n"
+            )
         began = time.time() - 1  # file systems round down
         try:
             return _pip(arguments)

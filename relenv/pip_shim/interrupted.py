@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -128,7 +129,8 @@ def remains(site: Path) -> list[Remains]:
         path for folder in (site.parents[2] / "bin", site / "pip", *site.glob("*.dist-info")) for path in _parts(folder)
     ]
     return [
-        *(Remains(path=path) for path in (*stashed, *ours)),
+        *(Remains(path=path, distribution=_replaced(site, path)) for path in stashed),
+        *(Remains(path=path) for path in ours),
         *(Remains(path=path, distribution=_distribution(path)) for path in halves),
     ]
 
@@ -149,6 +151,22 @@ def _is_whole(path: Path) -> bool:
 def _parts(folder: Path) -> list[Path]:
     """Return what `records` was about to rename."""
     return sorted(folder.glob(".relenv-*.part"))
+
+
+def _replaced(site: Path, path: Path) -> str:
+    """Return which distribution was put aside to be replaced, and is not there now; empty for what is none."""
+    try:
+        head = (path / "METADATA").read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
+    except OSError:
+        return ""
+    fields = dict(re.findall(r"^(Name|Version): *(\S+)", head, re.MULTILINE))
+    name = _normal(fields.get("Name", ""))
+    there = {_normal(one.name.partition("-")[0]) for one in _noted(site) if _is_whole(one)}
+    return "" if not name or name in there else f"{fields['Name']} {fields.get('Version', '')}".strip()
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _distribution(path: Path) -> str:

@@ -90,9 +90,11 @@ def _deed(prefix: Path, path: Path, what: str, *, done: bool = True) -> Deed:
 
 def _remains(prefix: Path, *, dry_run: bool) -> list[Deed]:
     """Take away what a pip that was killed has left half there."""
-    would = (one for site in records.site_packages(prefix) for one in interrupted.remains(site))
+    would = [one for site in records.site_packages(prefix) for one in interrupted.remains(site)]
     remains = would if dry_run else interrupted.take_away(prefix)
-    return [_deed(prefix, one.path, "was left by a pip that was cut short, and is gone") for one in remains]
+    gone = "was left by a pip that was cut short, and is gone"
+    again = {one.path: f"; {one.distribution} has to be installed again" for one in remains if one.distribution}
+    return [_deed(prefix, one.path, f"{gone}{again.get(one.path, '')}") for one in remains]
 
 
 def _modes(prefix: Path, *, dry_run: bool) -> Iterator[Deed]:

@@ -111,3 +111,20 @@ def test_the_mark_of_another_process_1_stays(site: Path, monkeypatch: pytest.Mon
         with under_way(site.parents[2]):
             pass
         assert mark.exists()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_was_being_replaced_is_named(site: Path, again: bool) -> None:  # noqa: FBT001
+    time.sleep(ROUNDED + 0.1)
+    (site / f"{MARK}1").touch()
+    (site / "~ig_pkg-1.0.dist-info").mkdir()
+    (site / "~ig_pkg-1.0.dist-info/METADATA").write_text(
+        "Metadata-Version: 2.1\nName: Big.Pkg\nVersion: 1.0\n\nName: x\n"
+    )
+    if again:
+        (site / "big_pkg-2.0.dist-info").mkdir()
+        for name in ("RECORD", "INSTALLER"):
+            (site / "big_pkg-2.0.dist-info" / name).touch()
+    with under_way(site.parents[2]) as remains:
+        assert [one.distribution for one in remains] == ["" if again else "Big.Pkg 1.0"]
+    assert not list(site.glob("~*"))
