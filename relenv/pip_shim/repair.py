@@ -64,7 +64,7 @@ def repair(prefix: Path, *, dry_run: bool = False) -> list[Deed]:
     found = [
         *_remains(prefix, dry_run=dry_run),
         *_modes(prefix, dry_run=dry_run),
-        *_links(prefix, dry_run=dry_run),
+        *(() if _is_bundle(prefix) else _links(prefix, dry_run=dry_run)),
         *(_unread(prefix, path, error) for path, error in adopt.closed(prefix).items()),
     ]
     pip = adopt.stock(prefix)
@@ -150,6 +150,14 @@ def _runnable(prefix: Path, path: Path, *, dry_run: bool) -> Deed:
     # whoever may read it may run it
     act = partial(path.chmod, stat.S_IMODE(mode) | (mode & _READ) >> 2)
     return _attempt(prefix, path, "may be run again", act, dry_run=dry_run)
+
+
+def _is_bundle(prefix: Path) -> bool:
+    """Tell whether a tree is a bundle: the other names of its programs are left out."""
+    try:
+        return "bundle" in json.loads((prefix / "relenv.json").read_bytes())
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
 
 
 def _links(prefix: Path, *, dry_run: bool) -> Iterator[Deed]:

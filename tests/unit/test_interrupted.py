@@ -128,3 +128,13 @@ def test_what_was_being_replaced_is_named(site: Path, again: bool) -> None:  # n
     with under_way(site.parents[2]) as remains:
         assert [one.distribution for one in remains] == ["" if again else "Big.Pkg 1.0"]
     assert not list(site.glob("~*"))
+
+
+def test_a_bundle_gets_no_links_that_it_never_had(site: Path) -> None:
+    prefix = site.parents[2]
+    (site.parent / "encodings").mkdir()
+    (prefix / "bin/python3").touch(0o755)
+    (prefix / "relenv.json").write_text('{"bundle": {}}')
+    assert repair(prefix) == []
+    (prefix / "relenv.json").write_text("{}")
+    assert [one.path for one in repair(prefix)] == ["bin/python", "bin/python3.13"]
