@@ -350,6 +350,10 @@ def _failures_named(url: str) -> Iterator[None]:
         raise FetchError(url, str(error)) from error
     except ValueError as error:  # of addresses that it redirects to, and headers
         raise FetchError(url, f"its answer is not in order ({error})") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise FetchError(url, str(error)) from error  # requests, of a file of certificates that is not there
 
 
 def _innermost(error: BaseException) -> str:

@@ -101,6 +101,8 @@ def location_for(context: Context, place: str = "", key: str = "") -> Location |
             f"a release location is a directory or the address of a web server, not {shown(place)}",
             hint="http:// and https:// are understood; object stores and release pages have such addresses, too",
         )
+    if url.scheme == "file" and url.netloc not in ("", "localhost"):
+        raise UsageError(f"{place} names a host, {url.netloc}, and a directory there", hint="file:///PATH is one here")
     if url.scheme == "file":
         return Location(place=unquote(url.path), key=key)
     if url.query or url.fragment or not url.hostname:
@@ -271,6 +273,9 @@ def _in_the_clear(location: Location) -> bool:
 
 def _read(context: Context, location: Location, name: str) -> bytes:
     place = f"{location.place}/{name}"
+    # of a FIFO nobody knows when it can be read
+    if not location.remote and Path(place).exists() and not Path(place).is_file():
+        raise SourceError(f"{place} is no file", hint=WHAT_IT_IS)
     try:
         if location.remote:
             return context.fetcher.read(place, limit=SMALL)
@@ -336,7 +341,7 @@ def _obtain(context: Context, location: Location, offer: Offer, tarball: Path) -
         with working(context.ui, f"Copying {label}"):
             try:
                 shutil.copyfile(source, tarball)
-            except FileNotFoundError as error:
+            except (FileNotFoundError, IsADirectoryError, shutil.SpecialFileError) as error:
                 raise SourceError(f"{location.shown} has no {offer.name}, though its {SUMS} names it") from error
             found = sha256_of(tarball)
         if found != offer.sha256:

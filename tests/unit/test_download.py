@@ -417,6 +417,11 @@ def test_the_bundle_of_certificates_is_taken_from_the_environment() -> None:
     assert fetcher()._session.verify is True
 
 
+def test_certificates_that_are_not_there_are_named(site: Site, into: Path) -> None:
+    with pytest.raises(FetchError, match=r"/no/ours\.pem"):
+        fetch(site.url.replace("http:", "https:"), into, REQUESTS_CA_BUNDLE="/no/ours.pem")
+
+
 def test_the_environment_of_the_process_is_not_read(site: Site, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://nowhere.invalid:1")
     fetch(site.url, into)

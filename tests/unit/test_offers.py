@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import tarfile
 import time
@@ -14,8 +15,8 @@ import pytest
 
 from relenv.checksums import sha256_of
 from relenv.context import Context
-from relenv.errors import CacheError, SourceError
-from relenv.fetch import Location, _parse, all_fetched, fetch_interpreter, find_fetched
+from relenv.errors import CacheError, SourceError, UsageError
+from relenv.fetch import Location, _parse, all_fetched, fetch_interpreter, find_fetched, location_for
 from relenv.housekeeping import choose, prune, survey
 from relenv.interpreter import Wanted
 from relenv.manifest import FORMAT, MANIFEST
@@ -124,3 +125,18 @@ def test_what_a_location_names_and_has_not_is_its_fault(tmp_path: Path) -> None:
     (release(tmp_path / "dist") / TARBALL).unlink()
     with pytest.raises(SourceError, match=f"dist has no {TARBALL}, though its SHA256SUMS names it"):
         fetched(context_for(tmp_path), tmp_path / "dist")
+    (tmp_path / "dist" / TARBALL).mkdir()
+    with pytest.raises(SourceError, match=f"dist has no {TARBALL}, though its SHA256SUMS names it"):
+        fetched(context_for(tmp_path), tmp_path / "dist")
+    (tmp_path / "dist/SHA256SUMS").unlink()
+    os.mkfifo(tmp_path / "dist/SHA256SUMS")
+    with pytest.raises(SourceError, match="dist/SHA256SUMS is no file"):
+        fetched(context_for(tmp_path), tmp_path / "dist")
+
+
+def test_a_directory_of_another_machine_is_none_here(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="file://pythons/x names a host, pythons"):
+        location_for(context_for(tmp_path), "file://pythons/x", "")
+    here = location_for(context_for(tmp_path), f"file://localhost{tmp_path}", "")
+    assert here
+    assert here.place == str(tmp_path)
