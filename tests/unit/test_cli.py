@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_an_error_of_the_system_has_its_kind(number: int, place: str, kind: type
 
 
 def test_a_file_that_there_is_no_room_for_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(path: Path, text: str, encoding: str = "") -> int:  # noqa: ARG001 - its signature
+    def write(path: Path, text: str, **how: Any) -> int:  # noqa: ARG001 - its signature
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "write_text", write)
