@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import IO, TYPE_CHECKING
 
 from relenv import interrupts
@@ -108,20 +109,7 @@ def run(  # noqa: D417 - cwd is what it always is
     words = [os.fspath(word) for word in argv]
     check()
     with _sink(log, alone=alone) as sink, _missing_named(words[0], cwd):
-
-        def start() -> subprocess.Popen[bytes]:
-            return subprocess.Popen(
-                words,
-                cwd=cwd,
-                env=None if env is None else dict(env),
-                stdin=subprocess.DEVNULL,
-                stdout=sink or subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=tuple(pass_fds),
-                umask=0o022,
-            )
-
+        start = partial(_start, words, cwd, env, sink, pass_fds)
         status, output = _complete(start, limit, alone=alone)
         if sink and not log:
             sink.seek(0)
@@ -133,6 +121,26 @@ def run(  # noqa: D417 - cwd is what it always is
     if status is None:
         raise OverdueError(words, limit or 0, text)
     raise CommandError(words, status, text)
+
+
+def _start(
+    words: Sequence[str],
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    sink: IO[bytes] | None,
+    pass_fds: Sequence[int],
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        words,
+        cwd=cwd,
+        env=None if env is None else dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=sink or subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=tuple(pass_fds),
+        umask=0o022,
+    )
 
 
 def _sink(log: Path | None, *, alone: bool) -> AbstractContextManager[IO[bytes] | None]:

@@ -9,7 +9,6 @@ import math
 import os
 import stat
 import zipfile
-import zlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from relenv.pip_shim.packing import (
     CHUNK,
     LAYOUT,
     MANIFEST,
+    UNREADABLE,
     DamagedError,
     Form,
     NotABundleError,
@@ -114,7 +114,7 @@ def _zip(archive: Path, folder: Path) -> Path:
             for member in members:
                 if _is_link(member):
                     _link(archive, opened_zip.read(member), folder, member.filename)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
+    except (*UNREADABLE, RuntimeError, UnicodeDecodeError) as error:
         raise CheckError(f"{archive} is damaged: {error}", hint=_AGAIN) from error
     return _single(folder)
 

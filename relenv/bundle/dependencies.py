@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import tomli_w
 
@@ -33,7 +32,7 @@ from relenv.bundle.origins import (
     several,
     tags_of,
 )
-from relenv.bundle.places import direct, limits, offered
+from relenv.bundle.places import direct, file_of, limits, offered
 from relenv.bundle.tar import EPOCH
 from relenv.bundle.unharmed import unharmed
 from relenv.bundle.uv_config import CHOICE_VARIABLES, Table, places, tables, without_choices
@@ -343,10 +342,8 @@ def _stale(item: Mapping[str, Any]) -> str:
 
     pip keeps what it has built of a local archive by its place alone, with the checksum that it had.
     """
-    url = urlsplit(item["download_info"]["url"])
-    known = checksums(item["download_info"])
-    path = Path(unquote(url.path))
-    if url.scheme != "file" or not known or not path.is_file():
+    path, known = file_of(item["download_info"]["url"]), checksums(item["download_info"])
+    if not path or not known or not path.is_file():
         return ""
     kind, value = next(iter(known.items()))
     with path.open("rb") as file:
@@ -457,7 +454,8 @@ def _built_anew(loose: str) -> Iterator[str]:
     """Yield options to build directories: uv would take what it has built before, unless pyproject.toml is another."""
     for line in loose.splitlines():
         found = re.match(r"(\S+) @ (file:[^\s#]+)", line)
-        if found and Path(unquote(urlsplit(found[2]).path)).is_dir():
+        folder = file_of(found[2]) if found else None
+        if found and folder and folder.is_dir():
             yield f"--refresh-package={found[1]}"
 
 

@@ -10,14 +10,16 @@ import dataclasses
 import hashlib
 import re
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from relenv.bundle.places import file_of
 from relenv.bundle.wheel import build_wheel, builders_for
 from relenv.ui import working
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from relenv.bundle.dependencies import Dependencies, Site
 
 DIRECT = re.compile(r"(?P<name>\S+) @ (?P<url>file:[^\s#]+)(#subdirectory=(?P<below>\S+))?")
@@ -39,7 +41,8 @@ def build_members(site: Site, wanted: Dependencies) -> Dependencies:
     known: dict[str, str] = {}
     for line in wanted.loose.splitlines():
         match = DIRECT.fullmatch(line)
-        folder = Path(unquote(urlsplit(match["url"]).path), unquote(match["below"] or "")) if match else None
+        place = file_of(match["url"]) if match else None
+        folder = place / unquote(match["below"] or "") if match and place else None
         if match and folder and folder.is_dir() and not any(map(site.environ.get, OF_PIP)):
             wheel = _build(site, match["name"], folder)
             lines.append(f"{match['name']} @ {wheel.as_uri()}")

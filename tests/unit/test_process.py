@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from running import ends
 
 from relenv import process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -56,18 +56,7 @@ def test_what_stays_in_the_background_ends_with_what_has_started_it(
     behind = f"({deaf}echo from behind; echo > there; sleep 99; sleep 99) & echo $! > pid"
     command = f"{behind}; until [ -e there ]; do sleep 0.01; done; echo done"
     assert process.run(["sh", "-c", command], cwd=tmp_path, alone=True) == "from behind\ndone\n"
-    state = Path("/proc") / (tmp_path / "pid").read_text().strip() / "status"
-    until = time.monotonic() + 5
-    while _runs(state) and time.monotonic() < until:  # kill(2) does not wait for the end that it brings about
-        time.sleep(0.01)
-    assert not _runs(state)
-
-
-def _runs(state: Path) -> bool:
-    try:
-        return "State:\tZ" not in state.read_text()
-    except OSError:
-        return False
+    assert ends((tmp_path / "pid").read_text())
 
 
 def test_what_a_command_says_that_is_run_alone_is_told(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ import re
 import signal
 import sys
 import threading
-import time
 from importlib.metadata import EntryPoint
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from running import ends
 
 from relenv import process
 from relenv.bundle import trial
@@ -20,6 +20,9 @@ from relenv.bundle.unstarted import Failure, Ground, failure_of, hint, reason
 from relenv.errors import CheckError
 from relenv.interpreter import Interpreter
 from relenv.ui import QuietUi, Work
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SERIES = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -175,19 +178,7 @@ def test_what_one_has_started_is_ended_too(ground: Ground, tmp_path: Path, monke
         "def main(): pass\n"
     )
     try_scripts([EntryPoint("tool", "tool.start:main", "")], ground)
-    state = Path("/proc") / number.read_text().strip() / "status"
-    deadline = time.monotonic() + 5
-    while _runs(state) and time.monotonic() < deadline:  # kill(2) does not wait for the end that it brings about
-        time.sleep(0.01)
-    assert not _runs(state)
-
-
-def _runs(state: Path) -> bool:
-    """Tell by its status in /proc whether a process runs; nobody may have taken note of its end yet."""
-    try:
-        return "State:\tZ" not in state.read_text()
-    except OSError:
-        return False
+    assert ends(number.read_text())
 
 
 def test_one_that_takes_long_is_named(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +217,7 @@ def test_a_smoke_command_that_does_not_end_is_ended(
 
 def test_what_a_smoke_command_leaves_in_the_background_is_ended(ground: Ground, tmp_path: Path) -> None:
     smoke([f"sleep 99 & echo $! > '{tmp_path}/number'"], ground.root, tmp_path / "copy")
-    assert not _runs(Path("/proc") / (tmp_path / "number").read_text().strip() / "status")
+    assert ends((tmp_path / "number").read_text())
 
 
 def test_what_the_hint_says_works(ground: Ground, tmp_path: Path) -> None:
