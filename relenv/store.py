@@ -434,14 +434,13 @@ def remove_tree(path: Path) -> None:
         return
     if not path.exists():
         return
-    for folder, _, _ in os.walk(path):
-        with suppress(FileNotFoundError):  # somebody else removes it as well
-            mode = Path(folder).stat().st_mode
-            if mode & 0o700 != 0o700:  # noqa: PLR2004 - what an owner needs to delete in it
-                Path(folder).chmod(mode | 0o700)
     for attempt in range(REMOVAL_ATTEMPTS):
         try:
             shutil.rmtree(path)
+        except PermissionError:
+            if attempt == REMOVAL_ATTEMPTS - 1:
+                raise
+            _open_up(path)
         except OSError as error:
             # a process that outlived a killed run may still be writing there, or another one removing
             last = attempt == REMOVAL_ATTEMPTS - 1 and os.path.lexists(path)
@@ -449,3 +448,12 @@ def remove_tree(path: Path) -> None:
                 raise
         else:
             return
+
+
+def _open_up(path: Path) -> None:
+    """Let its owner delete what is in a directory, and in those below it."""
+    for folder, _, _ in os.walk(path):
+        with suppress(FileNotFoundError):  # somebody else removes it as well
+            mode = Path(folder).stat().st_mode
+            if mode & 0o700 != 0o700:  # noqa: PLR2004 - what it takes
+                Path(folder).chmod(mode | 0o700)

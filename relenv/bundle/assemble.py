@@ -21,7 +21,19 @@ from relenv.bundle.doubts import doubts, refuse_links
 from relenv.bundle.examined import examine
 from relenv.bundle.formats import FORMATS, Job, isolating, refuse, refuse_name, write
 from relenv.bundle.integration import Program, integrate
-from relenv.bundle.layers import Layer, Treatment, digests, finish, layer, link, own_files, packs, trimmed
+from relenv.bundle.layers import (
+    Layer,
+    Treatment,
+    digests,
+    finish,
+    floors,
+    give_back,
+    layer,
+    link,
+    own_files,
+    packs,
+    trimmed,
+)
 from relenv.bundle.locks import find_lock, is_flat, pylock_of, read_lock, workspace_sources
 from relenv.bundle.made import Bundle, Written
 from relenv.bundle.members import build_members
@@ -33,12 +45,13 @@ from relenv.bundle.unharmed import TouchedError, unharmed, untouched
 from relenv.bundle.uniform import install
 from relenv.bundle.unstarted import Ground
 from relenv.bundle.wheel import Wheel, build_wheel, builders_for, compiler_environ, here, marker_environment
+from relenv.checksums import sha256_of
 from relenv.environment import Environment, copy_tree, installed, pip_environ
 from relenv.errors import BuildError, CheckError, ConfigError, UsageError
 from relenv.manifest import MANIFEST
 from relenv.obtain import obtain_interpreter
 from relenv.relocate.bytecode import CACHE
-from relenv.relocate.elf import glibc_floor
+from relenv.relocate.elf import GLIBC_FLOOR
 from relenv.store import try_writing, write_text
 from relenv.texts import template
 from relenv.ui import working
@@ -119,14 +132,18 @@ def make_bundle(context: Context, config: AppConfig, then: Then | None = None) -
         moved = app.environment.root
         if config.bytecode and config.prune != MAX:  # there, what has no bytecode cannot be compiled
             compile_for(moved, config.prune, *sorted(used))
-        glibc = _finish(context, app, config, interpreter, name)
+        known = digests(moved, below)
+        glibc = _glibc(context, app, config, below, known)
+        _finish(app, config, interpreter, name, glibc)
+        known[README] = sha256_of(moved / README)
         subject = Subject(site=site, environment=app.environment, project=app.name, origins=below.origins)
-        known = document(subject, digests(moved, below))
+        known = document(subject, known)
         examine(context, app.environment, below, known, glibc=config.glibc)
         job = _job(site, app, below, name=name, glibc=glibc, known=known)
         files = _write_all(job, targets, context.ui)
         if then:
             then(job, files, work)
+        give_back(below, moved)
     return Bundle(
         files=files,
         name=name,
@@ -541,20 +558,25 @@ def _app(environment: Environment, wheel: Wheel, config: AppConfig) -> App:
     )
 
 
-def _finish(context: Context, app: App, config: AppConfig, interpreter: Interpreter, name: str) -> str:
-    """Turn an environment into what is shipped: a manifest, a word to whoever unpacks it.
+def _glibc(context: Context, app: App, config: AppConfig, below: Layer, known: Mapping[str, str]) -> str:
+    """Return the oldest glibc that a bundle runs on.
 
-    Returns:
-        The glibc that it needs.
+    Args:
+        context: the edges.
+        app: the project, in the bundle.
+        config: the project.
+        below: what it was installed on.
+        known: the sha256 of every file, by its path.
 
     Raises:
-        CheckError: that is newer than the project allows.
+        CheckError: it is newer than the project allows.
     """
-    root = app.environment.root
-    manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-    floor, culprit = glibc_floor(root, interpreter.root)
+    needed = {name: floor for name, floor in below.floors.items() if known.get(name) == below.digests[name]}
+    needed |= floors(app.environment.root, [name for name in known if known[name] != below.digests.get(name)])
+    culprit = max(sorted(needed), key=needed.__getitem__, default="")
+    floor = needed.get(culprit, GLIBC_FLOOR)
     glibc = ".".join(map(str, floor))
-    called = _called_short(culprit, app.environment) if culprit else ""
+    called = culprit and _called_short(app.environment.root / culprit, app.environment)
     if culprit and config.glibc and floor > tuple(map(int, config.glibc.split("."))):
         raise CheckError(
             f"{called} needs glibc {glibc}, and glibc = {config.glibc}",
@@ -564,6 +586,13 @@ def _finish(context: Context, app: App, config: AppConfig, interpreter: Interpre
         # the interpreter needs no more than 2.17, so this is a dependency's wheel
         helps = "`glibc` in [tool.relenv] has wheels for an older one chosen, where there are such"
         context.ui.warn(f"the bundle needs glibc {glibc} because of {called}; {helps}")
+    return glibc
+
+
+def _finish(app: App, config: AppConfig, interpreter: Interpreter, name: str, glibc: str) -> None:
+    """Turn an environment into what is shipped: a manifest, a word to whoever unpacks it."""
+    root = app.environment.root
+    manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
     gone = reach.missing(root)
     manifest["components"] = [one for one in manifest["components"] if one["name"] not in gone]
     manifest["bundle"] = {
@@ -577,7 +606,6 @@ def _finish(context: Context, app: App, config: AppConfig, interpreter: Interpre
     }
     write_text(root / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     write_text(root / README, _readme(app, config, interpreter, glibc))
-    return glibc
 
 
 def _called_short(path: Path, environment: Environment) -> str:

@@ -13,7 +13,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,6 +28,7 @@ from relenv.bundle.archive import Pack, codec, pack_tree, walk
 from relenv.bundle.content import forget_missing
 from relenv.bundle.formats import DEFLATE
 from relenv.bundle.keys import KEYS
+from relenv.bundle.spare import SPARE, lend, put_back
 from relenv.bundle.symbols import drop_debugging
 from relenv.bundle.unharmed import TREE, unharmed
 from relenv.checksums import sha256_of
@@ -35,6 +36,7 @@ from relenv.environment import Environment, copy_tree, create, link_file
 from relenv.errors import CacheError, CheckError
 from relenv.plan import KEY_LENGTH
 from relenv.relocate.bytecode import CACHE
+from relenv.relocate.elf import GLIBC_FLOOR, file_floor, is_elf
 from relenv.store import remove_tree, write_text
 from relenv.ui import slowly, working
 
@@ -73,6 +75,8 @@ class Layer:
     """When to look anew whether that is still the right thing to install, in seconds since 1970."""
     added: int = 0
     """Bytes of its contents that the layers below it have not."""
+    floors: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """The oldest glibc that a file of it runs on, by its path, where that is newer than the interpreter's."""
     uses: frozenset[str] = frozenset()
     """What of the standard library it names (`relenv.bundle.reach`), where something of that is left out."""
     usual: Layer | None = None
@@ -211,7 +215,7 @@ def layer(
         make(root)
         index = _index(root)
     below = trimmed(context, interpreter, dataclasses.replace(treatment, keep=frozenset(index["keep"])))
-    facts = {name: index[name] for name in ("digests", "origins", "added")}
+    facts = {name: index[name] for name in ("digests", "origins", "added", "floors")}
     return Layer(root=root, below=below, uses=frozenset(index["uses"]), **facts)
 
 
@@ -268,7 +272,13 @@ def finish(
 
 def link(layer: Layer, root: Path) -> None:
     """Make a bundle's tree of a layer: its files are the store's, and must be replaced, not written to."""
-    copy_tree(layer.tree, root, share=True)
+    lend(layer.tree, layer.root / SPARE, root)
+
+
+def give_back(layer: Layer, root: Path) -> None:
+    """Have the next bundle made of the same tree; one that something else may still write to is not for others."""
+    if not layer.is_written_to:
+        put_back(root, layer.root / SPARE)
 
 
 def packs(context: Context, layer: Layer, compression: str, *, patient: bool = False) -> tuple[Pack, ...]:
@@ -321,10 +331,10 @@ def digests(tree: Path, layer: Layer) -> dict[str, str]:
     """Return the sha256 of every file in a tree, by its path there; those of a layer are known."""
     found: dict[str, str] = {}
     rest: list[str] = []
+    same = {name: _file_of(entry) for name, entry in walk(layer.tree)} if layer.digests else {}
     for name, entry in walk(tree):
-        known = layer.digests.get(name)
-        if known and _is_same(entry, layer.tree / name):
-            found[name] = known
+        if name in layer.digests and _file_of(entry) == same.get(name):
+            found[name] = layer.digests[name]
         elif entry.is_file():
             rest.append(name)
     with ThreadPoolExecutor(HASHERS) as pool:
@@ -332,12 +342,9 @@ def digests(tree: Path, layer: Layer) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def _is_same(entry: os.DirEntry[str], path: Path) -> bool:
-    try:
-        status = path.stat()
-    except OSError:
-        return False
-    return entry.inode() == status.st_ino and entry.stat().st_dev == status.st_dev
+def _file_of(entry: os.DirEntry[str]) -> tuple[int, int]:
+    status = entry.stat(follow_symlinks=False)
+    return status.st_dev, status.st_ino
 
 
 def _entry(context: Context, kind: str, interpreter: Interpreter, *parts: str) -> Path:
@@ -369,14 +376,33 @@ def _seal(
     old = frozenset(known.digests.values())
     new = {digest: name for name, digest in found.items() if digest not in old}
     added = sum((tree / name).stat().st_size for name in new.values())
-    index = {"keep": sorted(keep), "uses": sorted(uses), "origins": origins or {}, "added": added, "digests": found}
+    fresh = [name for name, digest in found.items() if known.digests.get(name) != digest]
+    index = {
+        "keep": sorted(keep),
+        "uses": sorted(uses),
+        "origins": origins or {},
+        "added": added,
+        "floors": floors(tree, fresh if below else ()),  # what the interpreter needs is told for all bundles
+        "digests": found,
+    }
     write_text(root / INDEX, json.dumps(index) + "\n")
+
+
+def floors(tree: Path, names: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Return the oldest glibc that files run on, by their paths: of those that need a newer one than the interpreter.
+
+    Args:
+        tree: where they are.
+        names: theirs, relative to it.
+    """
+    found = {name: file_floor(path) for name in names if is_elf(path := tree / name)}
+    return {name: floor for name, floor in found.items() if floor > GLIBC_FLOOR}
 
 
 def _index(root: Path) -> dict[str, Any]:
     try:
         index = json.loads((root / INDEX).read_bytes())
-        return {name: index[name] for name in ("keep", "uses", "origins", "added", "digests")}
+        return {name: index[name] for name in ("keep", "uses", "origins", "added", "floors", "digests")}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise CacheError(f"{root} is damaged", hint="remove it; it is made anew when needed") from error
 

@@ -56,7 +56,7 @@ def _describe(
 ) -> dict[str, object]:
     recipe = plan.aim.recipe
     profile = profile_for(recipe.version, toolchain.name)
-    floor, _ = glibc_floor(root)
+    floor = glibc_floor(root)
     return {
         "format": FORMAT,
         "relenv": __version__,

@@ -77,22 +77,12 @@ def inspect(path: Path) -> Elf | None:
     )
 
 
-def glibc_floor(root: Path, known: Path | None = None) -> tuple[tuple[int, int], Path | None]:
-    """Return the oldest glibc that everything below a directory runs on, and the file that needs it.
+def glibc_floor(root: Path) -> tuple[int, int]:
+    """Return the oldest glibc that everything below a directory runs on.
 
     It is the highest version among the symbols that the files ask of glibc (`GLIBC_2.17`), at least 2.17.
-
-    Args:
-        root: the directory.
-        known: another; what has its place there as well is not looked at.
     """
-    floor, culprit = GLIBC_FLOOR, None
-    for path in elf_files(root):
-        if known and (known / path.relative_to(root)).exists():
-            continue
-        if (found := file_floor(path)) > floor:
-            floor, culprit = found, path
-    return floor, culprit
+    return max(map(file_floor, elf_files(root)), default=GLIBC_FLOOR)
 
 
 def file_floor(path: Path) -> tuple[int, int]:
