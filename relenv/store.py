@@ -194,20 +194,19 @@ class Cache:
             remove_tree(partial)
 
 
-def find_cache(root: Path) -> Cache | None:
-    """Open the cache directory if there is one; make nothing.
+def is_cache_there(root: Path) -> bool:
+    """Tell whether there is something to open as the cache directory; make nothing.
 
     Returns:
-        None where nothing is, or an empty directory.
+        False where nothing is, or an empty directory.
 
     Raises:
-        CacheError: as `open_cache`.
+        CacheError: nobody can tell.
     """
     try:
-        there = root.exists() and (not root.is_dir() or any(root.iterdir()))
+        return root.exists() and (not root.is_dir() or any(root.iterdir()))
     except OSError as error:
         raise CacheError(f"the cache {root} cannot be used: {error.strerror}", hint=HINT) from error
-    return open_cache(root) if there else None
 
 
 def open_cache(root: Path) -> Cache:

@@ -14,7 +14,7 @@ from rich.table import Table
 from relenv.commands.options import looks
 from relenv.current import usable
 from relenv.housekeeping import Entry, Pruned, ago, choose, prune, summary, survey
-from relenv.store import find_cache
+from relenv.store import is_cache_there
 from relenv.ui import size
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _days(text: str) -> float:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Show or prune."""
-    cache = find_cache(context.data)
+    cache = context.cache if is_cache_there(context.data) else None
     if cache is None:  # neither makes one
         context.ui.note(f"there is no cache yet: it would be {context.data}")
     return _prune(args, context, cache) if args.action == "prune" else _show(args, context, cache)

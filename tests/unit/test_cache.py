@@ -28,7 +28,7 @@ from relenv.plan import make_plan
 from relenv.platforms import host_platform
 from relenv.recipes.cpython import CPYTHON
 from relenv.recipes.libraries import LIBRARIES
-from relenv.store import Cache, find_cache, open_cache
+from relenv.store import Cache, is_cache_there, open_cache
 from relenv.toolchain import directory_for, key_for
 from relenv.training import aim_for
 from relenv.ui import open_ui
@@ -227,7 +227,7 @@ def test_everything_is_everything_but_the_cache_itself(cache: Cache) -> None:
     os.close(cache.uses.popitem()[1])
     assert prune_all(cache) == {}
     assert {path.name for path in cache.root.glob("*/*")} == {"users", "prune.lock"}
-    assert find_cache(cache.root)
+    assert is_cache_there(cache.root)
 
 
 def test_a_dry_run_removes_nothing(cache: Cache) -> None:
@@ -529,3 +529,15 @@ def test_a_path_that_cannot_be_written_down_is_refused_at_the_door(tmp_path: Pat
         open_cache(tmp_path / name)
     assert not any(tmp_path.iterdir())
     assert open_cache(tmp_path / "caf\u00e9 \u4e16 it's").root.is_dir()
+
+
+def test_the_command_removes_what_a_killed_run_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache = open_cache(tmp_path / "cache")
+    os.close(cache.users)
+    left = (cache.work / ".builder-python.01234567.part", cache.work / "layer-1.partial", cache.root / "locks/x.lock")
+    left[0].mkdir(parents=True)
+    for path in left[1:]:
+        path.touch()
+    assert main(["cache", "prune"], {"RELENV_DATA": str(cache.root)}) == 0
+    assert "another relenv" not in capsys.readouterr().err
+    assert not any(path.exists() for path in left)
