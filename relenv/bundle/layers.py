@@ -136,7 +136,10 @@ def trimmed(context: Context, interpreter: Interpreter, treatment: Treatment) ->
 
     Where it is not what most bundles have, the bytecode is taken from theirs.
     """
-    treatment = dataclasses.replace(treatment, keep=pruning.of_interpreter(treatment.keep, treatment.prune))
+    keep = pruning.of_interpreter(treatment.keep, treatment.prune)
+    if treatment.prune == pruning.SAFE:
+        keep = pruning.with_what_they_import(keep, interpreter.root / "lib" / f"python{interpreter.series}")
+    treatment = dataclasses.replace(treatment, keep=keep)
     most = Treatment(prune=pruning.SAFE, bytecode=treatment.bytecode)
     differs = treatment != most and treatment.prune != pruning.NONE
     usual = trimmed(context, interpreter, most) if differs else None

@@ -77,6 +77,8 @@ def _runs(names: str) -> str:
 IMPORTS = re.compile(
     rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|.*)|import[ \t]+([\w., \t]+))", re.MULTILINE
 )
+AT_ONCE = re.compile(rb"^(?:import|from)[ \t]+\w+(?![\w.]).*$", re.MULTILINE)
+"""What a module imports when it is imported itself, but for parts of packages: that would keep the whole of one."""
 FAMILIES = re.compile(
     rf"({SITE}/)?(.+/)?(pygments/(lexers|styles|formatters)|faker/providers|django/conf/locale)"
     r"/(?!(__init__|_mapping)\b)\w+(\.py)?"
@@ -303,6 +305,28 @@ def kept(sources: Iterable[tuple[str, bytes]], level: str = SAFE) -> frozenset[s
     while due := [takers for takers in waiting if takers <= found]:
         for takers in due:
             found |= waiting.pop(takers)
+    return frozenset(found)
+
+
+def with_what_they_import(keep: frozenset[str], library: Path) -> frozenset[str]:
+    """Add to what `kept` says of modules of the standard library what these import in turn: pdb imports bdb.
+
+    Args:
+        keep: what that returned.
+        library: where they are: lib/python3.13.
+    """
+    cold = {name for cut in CUTS if cut.bytecode for name in cut.modules.split()}
+    found = set(keep)
+    waiting = [name for name in sorted(cold) if f"import {name}" in keep]
+    while waiting:
+        path = library / waiting.pop()
+        source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if not source.is_file():  # not each version has all of them
+            continue
+        at_once = b"\n".join(AT_ONCE.findall(source.read_bytes()))
+        more = {name for name in _cold_imports(at_once, cold) if f"import {name}" not in found}
+        found |= {f"import {name}" for name in more}
+        waiting += sorted(more)
     return frozenset(found)
 
 

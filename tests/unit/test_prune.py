@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relenv.bundle.keys import PRUNE
-from relenv.bundle.prune import CUTS, MAX, SAFE, goes, is_cold, kept, of_interpreter, prune
+from relenv.bundle.prune import CUTS, MAX, SAFE, goes, is_cold, kept, of_interpreter, prune, with_what_they_import
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -255,6 +255,24 @@ def test_what_has_no_bytecode_is_told_before_it_goes() -> None:
     assert not is_cold(mailbox, SAFE, frozenset({"import mailbox"}))
     assert not is_cold(lisp, SAFE, frozenset({"import pygments.lexers.lisp"}))
     assert not is_cold(f"{LIBRARY}/json/decoder.py", SAFE)
+
+
+def test_what_is_imported_along_has_bytecode_as_well(tmp_path: Path) -> None:
+    (tmp_path / "pdb.py").write_text(
+        "import os, bdb\nfrom code import interact\nfrom lib2to3.main import x\n\ndef help():\n    import pydoc\n"
+    )
+    (tmp_path / "code.py").write_text("import codeop\n")
+    (tmp_path / "unittest").mkdir()
+    (tmp_path / "unittest/__init__.py").write_text("from trace import Trace\n")
+    (tmp_path / "unittest/mock.py").write_text("import doctest\n")
+
+    def kept_with(*names: str) -> set[str]:
+        keep = frozenset(f"import {name}" for name in names)
+        return {one.removeprefix("import ") for one in with_what_they_import(keep, tmp_path)}
+
+    assert kept_with("pdb", "no_module_of_ours") == {"pdb", "bdb", "code", "codeop", "no_module_of_ours"}
+    assert kept_with("unittest") == {"unittest", "trace"}
+    assert kept_with() == set()
 
 
 def test_what_packages_need_of_one_another_is_none_of_the_interpreters_business() -> None:
