@@ -25,7 +25,7 @@ from relenv.pip_errors import refusal
 from relenv.pip_shim.adopt import is_whole
 from relenv.pip_shim.repair import Deed, libraries
 from relenv.pip_shim.repair import repair as put_in_order
-from relenv.store import held, remove_tree
+from relenv.store import held, making, remove_tree
 from relenv.ui import slowly
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def create(
         refuse_occupied(root)
     with ExitStack() as stack:
         try:
-            root.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(making(root.parent))
             stem = f".{root.name[:50]}."  # what leaves room for the rest
             partial = stack.enter_context(held(_workplace(root), stem, lambda path: path.mkdir(mode=0o700)))
         except OSError as error:

@@ -22,6 +22,7 @@ import shutil
 import stat
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ from relenv import process
 from relenv.errors import CacheError, OutputError, naming
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from relenv.ui import Ui
 
@@ -324,6 +325,34 @@ def put_in_place(partial: Path, into: Path) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def missing_folders(folder: Path) -> list[Path]:
+    """Return what there is to make for a directory: itself, and those above it."""
+    return list(takewhile(lambda one: not os.path.lexists(one), (folder, *folder.parents)))
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove directories in which nothing is."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+@contextmanager
+def making(folder: Path) -> Iterator[None]:
+    """Have a directory for the body; what was made of it goes again if that fails, unless something is in it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = missing_folders(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        remove_empty(missing)
+        raise
 
 
 PART = ".part"

@@ -5,17 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from contextlib import contextmanager, suppress
-from itertools import takewhile
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relenv.errors import OutputError
-from relenv.store import held, partial_name, put_in_place, try_writing
+from relenv.store import held, making, missing_folders, partial_name, put_in_place, remove_empty, try_writing
 from relenv.ui import slowly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from io import BufferedRandom
 
     from relenv.bundle.config import AppConfig
@@ -65,25 +64,14 @@ def try_making(folder: Path, *, hint: str) -> None:
     Raises:
         OutputError: it cannot.
     """
-    missing = _missing(folder)
+    missing = missing_folders(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try_writing(folder, hint=hint)
     except OSError as error:
         raise OutputError(f"{folder} cannot be created: {error.strerror}", hint=hint) from error
     finally:
-        _unmake(missing)
-
-
-def _missing(folder: Path) -> list[Path]:
-    """Return what there is to make for a directory, itself and those above it."""
-    return list(takewhile(lambda one: not os.path.lexists(one), (folder, *folder.parents)))
-
-
-def _unmake(folders: Sequence[Path]) -> None:
-    for folder in folders:
-        with suppress(OSError):  # something is in it
-            folder.rmdir()
+        remove_empty(missing)
 
 
 @contextmanager
@@ -96,15 +84,11 @@ def in_turn(folder: Path, ui: Ui) -> Iterator[None]:
     Raises:
         OutputError: it cannot be made.
     """
-    missing = _missing(folder)
-    try:
+    with ExitStack() as stack:
         with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(making(folder))
         with _turn(folder, ui):
             yield
-    except BaseException:
-        _unmake(missing)
-        raise
 
 
 @contextmanager

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from relenv.environment import copy_tree
+from relenv.environment import Environment, copy_tree, create
+from relenv.errors import UsageError
+from relenv.interpreter import Interpreter
 
 
 @pytest.fixture
@@ -37,3 +39,17 @@ def test_only_what_is_wanted_is_copied(tree: Path, tmp_path: Path) -> None:
     os.mkfifo(tree / "lib/pipe")
     copy_tree(tree, tmp_path / "copy", wanted=lambda path: path != f"{tree}/lib/pipe")
     assert [path.name for path in (tmp_path / "copy").rglob("*")] == ["lib", "real", "module.py"]
+
+
+def test_one_that_cannot_be_made_leaves_no_directory(tree: Path, tmp_path: Path) -> None:
+    def fill(environment: Environment) -> None:
+        assert environment.root.parent == tmp_path / "here/new"
+        raise UsageError("no")
+
+    (tmp_path / "here").mkdir()
+    interpreter = Interpreter(root=tree, version="3.13.15", triplet="", key="")
+    with pytest.raises(UsageError):
+        create(interpreter, tmp_path / "here/new/env", fill=fill)
+    assert list((tmp_path / "here").iterdir()) == []
+    create(interpreter, tmp_path / "here/new/env")
+    assert (tmp_path / "here/new/env/lib/real/module.py").is_file()
