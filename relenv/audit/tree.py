@@ -28,7 +28,7 @@ FLOOR = (2, 17)
 INCLUDED = "included"
 """What stands for the package of a file that a bundle's project has put there by `include`."""
 _SERIES = re.compile(r"python(3\.\d+)")
-_GLIBC = re.compile(r"\d+(\.\d+)+")
+_GLIBC = re.compile(r"\d{1,4}(\.\d{1,4})+")
 _LONGEST = 4096
 """PATH_MAX of Linux."""
 

@@ -732,7 +732,7 @@ KEYS: dict[str, Key] = {
         metavar="WHICH",
     ),
     "glibc": Key(
-        shape=matching(r"2\.(1[7-9]|[2-9]\d|\d{3,})", 'a version of glibc from 2.17 on, such as "2.28"'),
+        shape=matching(r"2\.(1[7-9]|[2-9]\d|\d{3})", 'a version of glibc from 2.17 on, such as "2.28"'),
         summary="the oldest glibc that the bundle must run on: wheels are chosen for it, or it fails",
         example='"2.28"',
         default="",

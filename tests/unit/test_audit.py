@@ -297,7 +297,13 @@ def test_a_project_may_include_what_it_likes_but_is_told(root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("bundle", "floor"),
-    [({"glibc": "2.28"}, (2, 28)), ({"glibc": "2.5"}, (2, 17)), ({"glibc": 3}, (2, 17)), ([], (2, 17))],
+    [
+        ({"glibc": "2.28"}, (2, 28)),
+        ({"glibc": "2.5"}, (2, 17)),
+        ({"glibc": f"2.{'9' * 5000}"}, (2, 17)),
+        ({"glibc": 3}, (2, 17)),
+        ([], (2, 17)),
+    ],
 )
 def test_a_bundle_may_be_made_for_a_newer_glibc(root: Path, bundle: object, floor: tuple[int, ...]) -> None:
     put(root, "relenv.json", json.dumps({"bundle": bundle}))
