@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 from relenv import pip_config, process
+from relenv.bundle import uv_config
 from relenv.bundle.origins import (
     COMMIT,
     as_pip_reports,
@@ -205,9 +206,8 @@ def _only_uv_is_configured(environ: Mapping[str, str]) -> bool:
 
 
 def _configured(environ: Mapping[str, str]) -> tuple[bool, bool]:
-    user = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
-    pip = (pip_config.MACHINE, *pip_config.own_files(environ))
-    uv = (Path("/etc/uv/uv.toml"), user / "uv/uv.toml")
+    pip = (*pip_config.machine_files(environ), *pip_config.own_files(environ))
+    uv = (*uv_config.of_system(environ), uv_config.of_user(environ))
     places = ((PIP_PLACES, pip), (UV_PLACES, uv))
     found = [any(map(environ.get, names)) or any(path.is_file() for path in files) for names, files in places]
     return found[0], found[1]

@@ -26,6 +26,7 @@ from relenv import process
 from relenv.bundle.archive import plain_mode, walk
 from relenv.bundle.tar import EPOCH, gzipping
 from relenv.errors import CheckError, ChecksumError, ConfigError
+from relenv.pip_shim.image import WHITEOUT
 from relenv.pip_shim.packing import blob_path
 
 if TYPE_CHECKING:
@@ -54,8 +55,6 @@ PARTS = ("the interpreter and its libraries", "the dependencies", "the program")
 """What the layers on top of a base hold, the one that changes least first."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where programs are looked for in an image that does not say: what docker and podman assume."""
-WHITEOUT = ".wh."
-"""How the name of a file begins that stands for the removal of another."""
 CHUNK = 1 << 20
 TRAMPOLINE = re.compile(rb"#!/bin/sh\n(?:.*\n){0,8}?exec \"[^\"\n]*/python3\" (-[A-Za-z]+) \"\$0\" \"\$@\"\n")
 """How a script of ours begins, with the options that it gives to Python."""

@@ -77,7 +77,7 @@ def tables(project: Path, environ: Mapping[str, str]) -> list[Table]:
     elif environ.get("UV_NO_CONFIG", "").lower() not in NO:
         return []
     else:
-        files = [_of_user(environ), *_of_system(environ)[:1]]
+        files = [of_user(environ), *of_system(environ)[:1]]
     found = [] if named else list(_of_project(project))[:1]
     return [*found, *(Table(folder=one.parent, values=values) for one in files if (values := _read(one)))]
 
@@ -136,11 +136,13 @@ def _of_project(project: Path) -> Iterator[Table]:
             yield Table(folder=folder, values=values)
 
 
-def _of_user(environ: Mapping[str, str]) -> Path:
+def of_user(environ: Mapping[str, str]) -> Path:
+    """Return a user's own configuration file, whether it is there or not."""
     return Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or Path.home()) / ".config") / "uv" / FILE
 
 
-def _of_system(environ: Mapping[str, str]) -> list[Path]:
+def of_system(environ: Mapping[str, str]) -> list[Path]:
+    """Return the machine's that are there, what counts most first."""
     folders = [*(environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":"), "/etc"]
     return [path for folder in folders if (path := Path(folder) / "uv" / FILE).is_file()]
 
