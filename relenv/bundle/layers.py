@@ -279,8 +279,12 @@ def link(layer: Layer, root: Path) -> None:
 
 
 def give_back(layer: Layer, root: Path) -> None:
-    """Have the next bundle made of the same tree; one that something else may still write to is not for others."""
-    if not layer.is_written_to:
+    """Have the next bundle made of the same tree; one that something else may still write to is not for others.
+
+    Nor is one of copies, where the file system has no hard links.
+    """
+    python = "bin/python3"
+    if not layer.is_written_to and (layer.tree / python).samefile(root / python):
         put_back(root, layer.root / SPARE)
 
 

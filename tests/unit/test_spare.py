@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from relenv.bundle.layers import Layer, give_back, link
 from relenv.bundle.spare import lend, put_back
 
 if TYPE_CHECKING:
@@ -112,6 +113,24 @@ def test_a_file_of_another_file_system_is_no_link(tree: Path, monkeypatch: pytes
     put_back(root, spare)
     lend(tree, spare, root)
     assert (root / "bin/run").read_text() == "bin/run"
+
+
+@pytest.mark.parametrize(
+    ("written_to", "links", "kept"), [(False, True, True), (True, True, False), (False, False, False)]
+)
+def test_only_links_that_nothing_writes_to_are_kept(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, *, written_to: bool, links: bool, kept: bool
+) -> None:
+    (tree / "bin/run").rename(tree / "bin/python3")
+    below, root = Layer(root=tree.parent, digests={}), tree.parents[1] / "bundle"
+    if written_to:
+        below.mark_written_to()
+    if not links:
+        monkeypatch.setattr(os, "link", _no_links)
+    link(below, root)
+    give_back(below, root)
+    assert tree.with_name("spare").exists() == kept
+    assert root.exists() != kept
 
 
 def _no_links(*_: object, **__: object) -> None:
