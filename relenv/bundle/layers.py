@@ -284,8 +284,9 @@ def give_back(layer: Layer, root: Path) -> None:
     Nor is one of copies, where the file system has no hard links.
     """
     python = "bin/python3"
-    if not layer.is_written_to and (layer.tree / python).samefile(root / python):
-        put_back(root, layer.root / SPARE)
+    with suppress(OSError):  # the bundle is made
+        if not layer.is_written_to and (layer.tree / python).samefile(root / python):
+            put_back(root, layer.root / SPARE)
 
 
 def packs(context: Context, layer: Layer, compression: str, *, patient: bool = False) -> tuple[Pack, ...]:

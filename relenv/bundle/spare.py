@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
 from pathlib import Path
 
 from relenv.environment import copy_tree, link_file
@@ -47,14 +46,16 @@ def lend(tree: Path, spare: Path, root: Path) -> None:
 
 
 def put_back(root: Path, spare: Path) -> None:
-    """Keep a tree that `lend` has made for the next time, unless another is there already.
+    """Keep a tree that `lend` has made for the next time.
 
     Args:
-        root: the tree; it is gone afterwards, or is still there to be removed.
+        root: the tree; it is gone afterwards.
         spare: where it goes.
+
+    Raises:
+        OSError: another is there already, or it cannot be moved there; the tree is still there to be removed.
     """
-    with suppress(OSError):
-        root.rename(spare)
+    root.rename(spare)
 
 
 def _make_same(source: str, target: str) -> None:
