@@ -462,13 +462,17 @@ def remove_tree(path: Path) -> None:
         return
     if not path.exists():
         return
+    try:
+        _remove_folder(path)
+    except PermissionError:
+        _open_up(path)
+        _remove_folder(path)
+
+
+def _remove_folder(path: Path) -> None:
     for attempt in range(REMOVAL_ATTEMPTS):
         try:
             shutil.rmtree(path)
-        except PermissionError:
-            if attempt == REMOVAL_ATTEMPTS - 1:
-                raise
-            _open_up(path)
         except OSError as error:
             # a process that outlived a killed run may still be writing there, or another one removing
             last = attempt == REMOVAL_ATTEMPTS - 1 and os.path.lexists(path)

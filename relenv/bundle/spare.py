@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from relenv.environment import copy_tree, link_file
@@ -30,17 +31,11 @@ def lend(tree: Path, spare: Path, root: Path) -> None:
     Raises:
         OSError: it cannot be made.
     """
-    try:
+    with suppress(OSError):  # there is none, or somebody else has it or is at work in it
         spare.rename(root)
-    except OSError:  # there is none, or somebody else has it
-        copy_tree(tree, root, share=True)
-        return
-    try:
         if _stands_for(root.stat(), tree.stat()):
             _make_same(str(tree), str(root))
             return
-    except OSError:  # somebody is at work in it
-        pass
     remove_tree(root)
     copy_tree(tree, root, share=True)
 
@@ -87,4 +82,4 @@ def _stands_for(one: os.stat_result, other: os.stat_result) -> bool:
     """Tell whether two are the same file; or directories, and the first one can be written to."""
     if stat.S_ISDIR(one.st_mode) and stat.S_ISDIR(other.st_mode):
         return one.st_mode & stat.S_IRWXU == stat.S_IRWXU
-    return (one.st_ino, one.st_dev) == (other.st_ino, other.st_dev)
+    return os.path.samestat(one, other)

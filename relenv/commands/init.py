@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from relenv.bundle.config import LEGACY, load_config
 from relenv.bundle.output import writing
 from relenv.bundle.scaffold import NewFile, named, names_for, new_project, section, with_section
 from relenv.errors import OutputError, UsageError
-from relenv.store import write_text
+from relenv.store import making, write_text
 
 if TYPE_CHECKING:
     import argparse
@@ -101,14 +101,11 @@ def _place(directory: Path, files: Sequence[NewFile]) -> list[Path]:
         if os.path.lexists(directory / one.path):
             hint = "choose another --name, or write pyproject.toml yourself: relenv overwrites nothing"
             raise OutputError(f"{directory / one.path} exists already", hint=hint)
-    with _undoing() as made:
+    with ExitStack() as folders, _undoing() as made:
         for one in wanted:
             path = directory / one.path
             with writing(path):
-                for folder in reversed([path.parent, *path.parent.parents]):
-                    if not folder.exists():
-                        folder.mkdir()
-                        made.append(folder)
+                folders.enter_context(making(path.parent))
                 with path.open("x", encoding="utf-8", newline="") as out:
                     made.append(path)
                     out.write(one.text)
@@ -117,12 +114,12 @@ def _place(directory: Path, files: Sequence[NewFile]) -> list[Path]:
 
 @contextmanager
 def _undoing() -> Iterator[list[Path]]:
-    """Give a list for files and directories that were made; they go if the body fails."""
+    """Give a list for files that were made; they go if the body fails."""
     made: list[Path] = []
     try:
         yield made
     except BaseException:
-        for path in reversed(made):
+        for path in made:
             with suppress(OSError):
-                path.rmdir() if path.is_dir() else path.unlink()
+                path.unlink()
         raise
